@@ -1,0 +1,62 @@
+"""`python -m pipeline VERB ...`: every step of the workflow by name.
+
+Each verb is one module with `add_arguments(parser)` and `main(args)`; only the
+module that was asked for is imported.
+"""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+
+from pipeline.errors import InputError
+from pipeline.files import full_disk
+
+VERBS = {
+    "body-demo": "pipeline.body.open_body",
+    "body": "pipeline.body.assets",
+    "demo": "pipeline.demo.generate",
+    "manifest": "pipeline.manifest",
+    "convert": "pipeline.convert.run",
+    "mocap": "pipeline.synthesis.mocap",
+    "pairs": "pipeline.synthesis.pairs",
+    "iuv": "pipeline.rendering.iuv_stage",
+    "train": "pipeline.train",
+    "evaluate": "pipeline.evaluation.evaluate",
+    "table": "pipeline.evaluation.tables",
+    "figures": "pipeline.evaluation.figures",
+    "contact-sheet": "pipeline.rendering.contact_sheet",
+    "report": "pipeline.evaluation.report",
+}
+
+
+def parse(argv: list[str]) -> tuple[object, argparse.Namespace]:
+    """Return the verb's module and its parsed arguments."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help=", ".join(VERBS))
+    verb = parser.parse_args(argv[:1]).verb
+    module = importlib.import_module(VERBS[verb])
+    own = argparse.ArgumentParser(prog=f"python -m pipeline {verb}", description=module.__doc__)
+    module.add_arguments(own)
+    return module, own.parse_args(argv[1:])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; return 0, or 1 after one line about what has to be put right."""
+    module, args = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        module.main(args)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"error: {full_disk(error.filename or os.getcwd())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
