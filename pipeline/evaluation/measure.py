@@ -1,0 +1,205 @@
+"""Errors of a network under a protocol, one value per sample and metric."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline import metrics
+from pipeline.body.assets import BodyAssets
+from pipeline.body.smpl import SMPLLayer
+from pipeline.errors import InputError
+from pipeline.evaluation.protocols import Protocol
+from pipeline.joints import JOINT_SETS, index, mapping
+
+GENDERS = ("neutral", "male", "female")  # records store the index
+
+
+def regress_centred(regressor: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
+    """Joints of a mesh and the mesh itself, both minus the regressed pelvis.
+
+    The published regressors' rows sum to 0.9996-1.0001, so that a mesh metres away from the origin
+    would shift its joints: the mesh is centred before, and once more after regressing.
+
+    Args:
+        regressor: (17, V), pelvis first.
+        vertices: (B, V, 3) metres, any frame.
+
+    Returns:
+        joints (B, 17, 3) and vertices (B, V, 3), with the pelvis at the origin.
+    """
+    vertices = vertices - vertices.mean(dim=1, keepdim=True)
+    joints = regressor @ vertices  # (B, 17, 3)
+    pelvis = joints[:, :1]
+    return joints - pelvis, vertices - pelvis
+
+
+def select_rows(protocol: Protocol, cameras: np.ndarray | None, count: int) -> np.ndarray:
+    """Row numbers of the records that the protocol evaluates.
+
+    Raises:
+        InputError: if the protocol asks for one camera and no record is of it.
+    """
+    if protocol.camera is None:
+        return np.arange(count)
+    found = [] if cameras is None else cameras.tolist()
+    rows = np.flatnonzero(np.array([str(c) == protocol.camera for c in found], dtype=bool))
+    if not len(rows):
+        raise InputError(
+            protocol.name, "camera", ", ".join(sorted(set(map(str, found)))) or "no camera ids",
+            protocol.camera,
+        )  # fmt: skip
+    return rows
+
+
+class Evaluator:
+    """Compares predictions with the ground truth of one set of records under one protocol."""
+
+    def __init__(self, protocol: Protocol, assets: BodyAssets, device: torch.device | str = "cpu"):
+        self.protocol = protocol
+        self.device = torch.device(device)
+        self.layers = {
+            gender: SMPLLayer(model).to(self.device) for gender, model in assets.models.items()
+        }
+        self.regressor = torch.as_tensor(
+            assets.J_regressor_h36m, dtype=torch.float32, device=self.device
+        )
+        self.columns = torch.as_tensor(mapping("h36m17", protocol.joint_set), device=self.device)
+        names = JOINT_SETS[protocol.joint_set]
+        self.hips = [names.index(n) for n in ("r_hip", "l_hip")]
+
+    def errors(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Errors of one batch, in metres.
+
+        Args:
+            prediction: `predict` of a network: vertices (B, 6890, 3), and rotmats, betas if the
+                network regresses body parameters.
+            batch: rotmats, betas, gender and, for annotated joints, joints_annotated (B, 17, 4).
+
+        Returns:
+            one (B,) tensor for each metric of the protocol.
+        """
+        vertices = self._predicted_vertices(prediction)
+        joints, centred = regress_centred(self.regressor, vertices)
+        joints = joints[:, self.columns]
+        gt_joints, gt_vertices, gt_centred, valid = self._ground_truth(batch)
+        if self.protocol.root == "mid_hip":
+            joints = joints - joints[:, self.hips].mean(dim=1, keepdim=True)
+            gt_joints = gt_joints - gt_joints[:, self.hips].mean(dim=1, keepdim=True)
+        out = {}
+        if "mpjpe" in self.protocol.metrics:
+            out["mpjpe"] = metrics.mpjpe(joints, gt_joints, valid)
+        if "pa_mpjpe" in self.protocol.metrics:
+            out["pa_mpjpe"] = metrics.pa_mpjpe(joints, gt_joints, valid)
+        if "pve" in self.protocol.metrics:
+            in_model_frame = self.protocol.pve_root == "none"
+            pair = (vertices, gt_vertices) if in_model_frame else (centred, gt_centred)
+            out["pve"] = metrics.pve(*pair)
+        return out
+
+    def _predicted_vertices(self, prediction: dict[str, Tensor]) -> Tensor:
+        if "rotmats" in prediction:  # posed anew, so that the mesh sits in the model's own frame
+            return self.layers["neutral"](prediction["betas"], prediction["rotmats"])[0]
+        if self.protocol.pve_root == "none" and "pve" in self.protocol.metrics:
+            raise InputError(
+                self.protocol.name, "pve_root", "a network that predicts vertices only",
+                "one that predicts body parameters, or a protocol that centres both meshes",
+            )  # fmt: skip
+        return prediction["vertices"].to(self.device).float()
+
+    def _ground_truth(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        betas, rotmats = batch["betas"].to(self.device), batch["rotmats"].to(self.device)
+        vertices = torch.zeros(len(betas), self.regressor.shape[1], 3, device=self.device)
+        genders = batch["gender"].tolist()
+        if self.protocol.gt_gender == "neutral":
+            genders = [0] * len(genders)
+        for gender in set(genders):
+            rows = torch.tensor([k for k, g in enumerate(genders) if g == gender])
+            layer = self._layer(GENDERS[gender])
+            vertices[rows] = layer(betas[rows], rotmats[rows])[0]
+        joints, centred = regress_centred(self.regressor, vertices)
+        joints = joints[:, self.columns]
+        valid = torch.ones(joints.shape[:2], device=self.device)
+        if self.protocol.gt_joints == "annotated":
+            annotated = batch["joints_annotated"].to(self.device)
+            annotated_xyz = annotated[..., :3] - annotated[:, :1, :3]  # row 0 is the pelvis
+            joints = annotated_xyz[:, self.columns]
+            valid = annotated[:, self.columns, 3]
+        return joints, vertices, centred, valid
+
+    def _layer(self, gender: str) -> SMPLLayer:
+        if gender not in self.layers:
+            raise InputError(
+                "body models", gender, "no such model", f"SMPL_{gender.upper()}.pkl for "
+                f"{self.protocol.name}, whose ground truth is posed with each subject's own model",
+            )  # fmt: skip
+        return self.layers[gender]
+
+
+def annotated_h36m(joints_3d: np.ndarray, joint_set: str) -> np.ndarray:
+    """Rows of `joints_3d` (N, J, 4) in the order of the Human3.6M 17 joints, pelvis first.
+
+    Raises:
+        InputError: if the set lacks the pelvis, which the protocols centre on.
+    """
+    columns = mapping(joint_set, "h36m17")
+    if columns[index("h36m17", "pelvis")] < 0:
+        raise InputError("records", "joints_3d", f"joint set {joint_set}", "a set with a pelvis")
+    out = joints_3d[:, np.maximum(columns, 0)].copy()
+    out[:, columns < 0, 3] = 0
+    return out
+
+
+def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Consecutive pieces of `rows` of at most `size`."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+
+@torch.no_grad()
+def measure(
+    network: nn.Module,
+    records_path: str,
+    protocol: Protocol,
+    assets: BodyAssets,
+    settings: dict,
+    device: torch.device | str = "cpu",
+) -> dict[str, np.ndarray]:
+    """Errors of the network on every record that the protocol selects.
+
+    Args:
+        network: has `predict(image)`.
+        records_path: the benchmark's records.
+        protocol: what is measured.
+        assets: body models and regressors.
+        settings: image_size, batch_size.
+        device: where the network is.
+
+    Returns:
+        metric -> (N,) errors in millimetres, in the order of the records; and "rows", their numbers.
+    """
+    from pipeline.data.dataset import RecordsDataset
+    from pipeline.progress import progress
+
+    dataset = RecordsDataset(records_path, None, {"image_size": settings["image_size"]}, train=False)
+    records = dataset.records
+    rows = select_rows(protocol, records.get("id/camera"), len(records))
+    annotated = None
+    if protocol.gt_joints == "annotated":
+        annotated = annotated_h36m(records.get("joints_3d"), records.joint_set("joints_3d"))
+    evaluator = Evaluator(protocol, assets, device)
+    was_training, results = network.training, []
+    network.eval()
+    pieces = list(batches(rows, settings["batch_size"]))
+    for piece in progress(pieces, len(pieces), f"evaluate {protocol.name}"):
+        items = [dataset.item(int(i), None) for i in piece]
+        batch = {k: torch.as_tensor(np.stack([item[k] for item in items]))
+                 for k in ("image", "rotmats", "betas", "gender")}  # fmt: skip
+        if annotated is not None:
+            batch["joints_annotated"] = torch.from_numpy(annotated[piece]).float()
+        results.append(evaluator.errors(network.predict(batch["image"].to(device)), batch))
+    network.train(was_training)
+    out = {m: 1000 * torch.cat([r[m] for r in results]).double().cpu().numpy()
+           for m in protocol.metrics}  # fmt: skip
+    return {**out, "rows": rows}

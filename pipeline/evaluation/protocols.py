@@ -1,0 +1,100 @@
+"""Evaluation protocols as named, versioned objects.
+
+Most disagreements between published numbers come from what a protocol leaves unsaid: the gender of
+the ground truth, the regressor, the root, which frames. Here each of these is a field, and every
+metrics file carries the whole object beside its numbers.
+
+Sources: PyMAF, Sec. 4.1 and the SPIN-family evaluation scripts; MPT, Sec. 4.1, which follows the
+METRO family.
+"""
+
+from dataclasses import asdict, dataclass
+
+from pipeline.errors import InputError
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What exactly is measured.
+
+    Attributes:
+        name: the key under which `params.yaml` and the tables ask for it.
+        version: raised whenever a number measured under it could change.
+        dataset: the benchmark whose records it reads.
+        frames: the rule by which the records were selected, in words.
+        camera: only records of this camera count; None takes all.
+        joint_set: joints that are compared.
+        regressor: regressor of the predicted joints, from the predicted mesh.
+        gt_joints: "mesh" regresses them from the ground-truth mesh with the same regressor,
+            "annotated" takes the dataset's own 3D joints.
+        gt_gender: "annotated" poses the ground truth with each subject's gendered model,
+            "neutral" with the neutral one.
+        root: point that both sides are centred on for MPJPE: "pelvis" or "mid_hip".
+        pve_root: the same for the mesh; "none" compares both in the body model's own frame.
+        metrics: what is reported, in this order.
+    """
+
+    name: str
+    version: int
+    dataset: str
+    frames: str
+    camera: str | None
+    joint_set: str
+    regressor: str
+    gt_joints: str
+    gt_gender: str
+    root: str
+    pve_root: str
+    metrics: tuple[str, ...]
+
+    def describe(self) -> dict:
+        """The object as plain values, for metrics files."""
+        return {**asdict(self), "metrics": list(self.metrics)}
+
+
+_PW3D = {
+    "version": 1,
+    "dataset": "pw3d",
+    "frames": "test sequences, frames with a valid camera pose",
+    "camera": None,
+    "joint_set": "j14",
+    "regressor": "h36m",
+    "gt_joints": "mesh",
+    "root": "pelvis",
+    "metrics": ("mpjpe", "pa_mpjpe", "pve"),
+}
+_H36M = {
+    "version": 1,
+    "dataset": "h36m",
+    "frames": "S9 and S11, every 5th frame of 50 fps",
+    "joint_set": "j14",
+    "regressor": "h36m",
+    "gt_joints": "annotated",
+    "gt_gender": "neutral",
+    "pve_root": "none",
+    "metrics": ("mpjpe", "pa_mpjpe"),
+}
+H36M_FRONTAL_CAMERA = "60457274"
+
+PROTOCOLS: dict[str, Protocol] = {
+    p.name: p
+    for p in (
+        Protocol("pw3d_spin", gt_gender="annotated", pve_root="none", **_PW3D),
+        Protocol("pw3d_rooted", gt_gender="annotated", pve_root="pelvis", **_PW3D),
+        Protocol("pw3d_neutral", gt_gender="neutral", pve_root="pelvis", **_PW3D),
+        Protocol("h36m_p1", camera=None, root="pelvis", **_H36M),
+        Protocol("h36m_p2", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_H36M),
+        Protocol("h36m_p2_metro", camera=H36M_FRONTAL_CAMERA, root="mid_hip", **_H36M),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of this name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name not in PROTOCOLS:
+        raise InputError("params.yaml", "protocol", repr(name), "one of " + ", ".join(PROTOCOLS))
+    return PROTOCOLS[name]

@@ -1,0 +1,38 @@
+"""Numbers that the papers print, for the reference columns of our tables."""
+
+import csv
+from pathlib import Path
+
+from pipeline.errors import InputError
+
+FOLDER = Path(__file__).resolve().parents[1] / "reference"
+
+# The papers' tables name a number by metric and benchmark; ours by protocol and metric.
+_METRICS = {"pve": ("pve", "mpve"), "mpjpe": ("mpjpe",), "pa_mpjpe": ("pampjpe",)}
+_BENCHMARKS = {"pw3d": "3dpw", "h36m": "h36m"}
+
+
+def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
+    """The one row of a paper's table that matches every `column: value` of `where`.
+
+    Raises:
+        InputError: if the table does not exist or not exactly one row matches.
+    """
+    path = FOLDER / f"{table}.csv"
+    if not path.is_file():
+        known = sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.csv"))
+        raise InputError("params.yaml", "reference.table", repr(table), "one of " + ", ".join(known))
+    with path.open(newline="") as file:
+        rows = [r for r in csv.DictReader(file) if all(r.get(k) == v for k, v in where.items())]
+    if len(rows) != 1:
+        raise InputError("params.yaml", "reference.where", f"{where} ({len(rows)} rows)", "one row")
+    return rows[0]
+
+
+def value(row: dict[str, str], dataset: str, metric: str) -> float | None:
+    """The paper's number in millimetres, or None where its table has none."""
+    for spelling in _METRICS.get(metric, (metric,)):
+        text = row.get(f"{spelling}_{_BENCHMARKS.get(dataset, dataset)}_mm")
+        if text:
+            return float(text)
+    return None
