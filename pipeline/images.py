@@ -1,0 +1,33 @@
+"""JPEG bytes to RGB arrays and back."""
+
+import cv2
+import numpy as np
+
+from pipeline.errors import InputError
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    """Return an RGB image (h, w, 3) uint8 as JPEG bytes."""
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
+
+
+def decode_jpeg(data: bytes, where: object, shrink: int = 1) -> np.ndarray:
+    """Return the RGB image (h, w, 3) uint8 of JPEG or PNG bytes, EXIF orientation ignored.
+
+    Raises:
+        InputError: if the bytes are truncated or no image. A decoder alone would fill what is
+            missing with grey.
+    """
+    mode = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2,
+            4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}[shrink]  # fmt: skip
+    image = None
+    if any(end in data[-1024:] for end in (b"\xff\xd9", b"IEND")):
+        try:
+            flags = mode | cv2.IMREAD_IGNORE_ORIENTATION
+            image = cv2.imdecode(np.frombuffer(data, "u1"), flags)
+        except cv2.error:
+            image = None
+    if image is None:
+        raise InputError(where, "image", f"{len(data)} bytes, truncated or no image", "a JPEG")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
