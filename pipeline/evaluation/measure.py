@@ -11,9 +11,8 @@ from pipeline.body.assets import BodyAssets
 from pipeline.body.smpl import SMPLLayer
 from pipeline.errors import InputError
 from pipeline.evaluation.protocols import Protocol
-from pipeline.joints import JOINT_SETS, index, mapping
-
-GENDERS = ("neutral", "male", "female")  # records store the index
+from pipeline.joints import convert, index, mapping
+from pipeline.record_schema import GENDERS
 
 
 def regress_centred(regressor: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,8 +65,7 @@ class Evaluator:
             assets.J_regressor_h36m, dtype=torch.float32, device=self.device
         )
         self.columns = torch.as_tensor(mapping("h36m17", protocol.joint_set), device=self.device)
-        names = JOINT_SETS[protocol.joint_set]
-        self.hips = [names.index(n) for n in ("r_hip", "l_hip")]
+        self.hips = [index(protocol.joint_set, n) for n in ("r_hip", "l_hip")]
 
     def errors(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Errors of one batch, in metres.
@@ -137,18 +135,17 @@ class Evaluator:
         return self.layers[gender]
 
 
-def annotated_h36m(joints_3d: np.ndarray, joint_set: str) -> np.ndarray:
+def annotated_h36m(joints_3d: np.ndarray | None, joint_set: str | None) -> np.ndarray:
     """Rows of `joints_3d` (N, J, 4) in the order of the Human3.6M 17 joints, pelvis first.
 
     Raises:
-        InputError: if the set lacks the pelvis, which the protocols centre on.
+        InputError: if there are none, or they lack the pelvis, which the protocols centre on.
     """
-    columns = mapping(joint_set, "h36m17")
-    if columns[index("h36m17", "pelvis")] < 0:
+    if joints_3d is None:
+        raise InputError("records", "joints_3d", "none", "the dataset's own 3D joints")
+    if mapping(joint_set, "h36m17")[index("h36m17", "pelvis")] < 0:
         raise InputError("records", "joints_3d", f"joint set {joint_set}", "a set with a pelvis")
-    out = joints_3d[:, np.maximum(columns, 0)].copy()
-    out[:, columns < 0, 3] = 0
-    return out
+    return convert(joints_3d, joint_set, "h36m17")
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -184,10 +181,10 @@ def measure(
 
     dataset = RecordsDataset(records_path, None, {"image_size": settings["image_size"]}, train=False)
     records = dataset.records
-    rows = select_rows(protocol, records.get("id/camera"), len(records))
+    rows = select_rows(protocol, records.camera, len(records))
     annotated = None
     if protocol.gt_joints == "annotated":
-        annotated = annotated_h36m(records.get("joints_3d"), records.joint_set("joints_3d"))
+        annotated = annotated_h36m(records.joints_3d, records.joint_set)
     evaluator = Evaluator(protocol, assets, device)
     was_training, results = network.training, []
     network.eval()
