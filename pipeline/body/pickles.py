@@ -139,18 +139,26 @@ def read_body_file(path: Path | str) -> dict[str, np.ndarray]:
         InputError: if the file is missing, damaged, or holds anything but arrays.
     """
     path = Path(path)
-    if path.suffix == ".npz":
-        return {key: _entry(path, key, value) for key, value in read_npz(path).items()}
+    content = read_npz(path) if path.suffix == ".npz" else read_pickle(path)
+    return {str(key): _entry(path, str(key), value) for key, value in content.items()}
+
+
+def read_pickle(path: Path | str) -> dict[str, object]:
+    """Return the dictionary in a pickle of plain containers, texts, numbers and arrays.
+
+    Raises:
+        InputError: if the file is missing, damaged, or asks for any other class.
+    """
     try:
         with open(path, "rb") as file:
             content = _Unpickler(file, encoding="latin1").load()
     except FileNotFoundError:
-        raise InputError(path, "", "no such file", "an SMPL or MANO file") from None
+        raise InputError(path, "", "no such file", "a pickle of arrays") from None
     except _ERRORS as error:
         raise _damaged(path, "", error) from error
     if not isinstance(content, dict):
         raise InputError(path, "", f"a {type(content).__name__}", "a dictionary of arrays")
-    return {str(key): _entry(path, str(key), value) for key, value in content.items()}
+    return content
 
 
 def read_npz(path: Path | str, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
