@@ -108,7 +108,7 @@ def crop_cam_to_full(
     Returns:
         (B, 3) in metres, camera frame.
 
-    Source: CLIFF (Li et al. 2022), Eq. 4; in use since HMR's demo.
+    Source: the conversion of HMR's released demo (Kanazawa et al. 2018).
     """
     _check_cam(cam)
     pixels_per_metre = cam[:, 0] * side / 2
