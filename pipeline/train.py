@@ -1,0 +1,118 @@
+"""Verb `train`: one run, from resolved settings and files to weights, losses and history."""
+
+import argparse
+import json
+from pathlib import Path
+
+from pipeline import files
+from pipeline.errors import InputError
+
+SECTIONS = ("seed", "objective", "network", "data", "training")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb; NAME=PATH arguments may be many after one flag."""
+    parser.add_argument("--settings", type=json.loads, required=True,
+                        help="JSON: the resolved run (seed, objective, network, init, data, loss, "
+                        "corruption, augmentation, training)")  # fmt: skip
+    parser.add_argument("--body", type=Path, required=True)
+    for name, what in (("records", "DATASET_SPLIT=PATH of the mixture, and validation=PATH"),
+                       ("iuv", "DATASET_SPLIT=PATH of rendered IUV"),
+                       ("init", "PART=PATH of weights to start from")):  # fmt: skip
+        parser.add_argument(f"--{name}", nargs="+", action="extend", default=[], help=what)
+    parser.add_argument("--pairs", type=Path, help="pairs of 2D joints and meshes")
+    parser.add_argument("--checkpoints", type=Path, required=True,
+                        help="folder of unfinished training, removed at the end")  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="folder of the outputs")
+    parser.add_argument("--threads", type=int, help="of torch; results are bit-identical only "
+                        "for equal numbers of threads")  # fmt: skip
+
+
+def named_paths(items: list[str], flag: str) -> dict[str, Path]:
+    """Return {name: path} of NAME=PATH arguments.
+
+    Raises:
+        InputError: if one has no name, or two have the same.
+    """
+    paths: dict[str, Path] = {}
+    for item in items:
+        name, separator, path = item.partition("=")
+        if not separator or not name or not path:
+            raise InputError("--" + flag, "", item, "NAME=PATH")
+        if name in paths:
+            raise InputError("--" + flag, name, "two paths", "one")
+        paths[name] = Path(path)
+    return paths
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train the run, or finish one that was interrupted, and write its outputs."""
+    settings = args.settings
+    for section in SECTIONS:
+        if section not in settings:
+            raise InputError("--settings", section, "nothing", "the run's resolved settings")
+    paths = {flag: named_paths(getattr(args, flag), flag) for flag in ("records", "iuv", "init")}
+    wanted = {part for part, source in (settings.get("init") or {}).items() if source is not None}
+    if wanted != set(paths["init"]):
+        expected = f"the parts that the run starts from, {sorted(wanted)}"
+        raise InputError("--init", "", sorted(paths["init"]), expected)
+    inputs = {f"{flag}.{name}": path for flag in paths for name, path in paths[flag].items()}
+    inputs |= {"body": args.body} | ({"pairs": args.pairs} if args.pairs else {})
+    for role, path in inputs.items():
+        if not path.is_file():
+            raise InputError(path, "", "no such file", f"the file of {role}")
+    run(settings, paths, inputs, args)
+
+
+def run(settings: dict, paths: dict, inputs: dict[str, Path], args: argparse.Namespace) -> None:
+    """Train under the lock of the checkpoint folder; the first process writes."""
+    import torch
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    from pipeline.objectives.build import build_objective
+    from pipeline.resume import CheckpointFolder, fingerprint
+    from pipeline.training import fit
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    mark = fingerprint(settings, inputs)
+    folder = CheckpointFolder(args.checkpoints, mark)
+    first = rank_zero_only.rank == 0  # further processes are started by the first, or by torchrun
+    if first:
+        folder.__enter__()
+    try:
+        objective = build_objective(settings, args.body, paths, args.pairs)
+        outcome = fit(objective, settings["training"], settings["seed"], folder)
+        if first:
+            write_outputs(args.out, settings, objective.network, outcome)
+            folder.remove()
+    finally:
+        if first:
+            folder.__exit__()
+
+
+def write_outputs(out: Path, settings: dict, network: object, outcome: object) -> None:
+    """Write settings.json, history.csv, metrics.json and, last, model.pt: no times, no paths."""
+    from pipeline.checkpoints import save_weights
+
+    parameters = list(network.parameters())
+    metrics = {
+        "steps": settings["training"]["steps"],
+        "selected_step": outcome.selected_step,
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "train": _rounded(outcome.history.final()),
+        "validation": _rounded(outcome.validation),
+    }
+    files.write_json(out / "settings.json", settings)
+    header, rows = outcome.history.table()
+    text = ([step, *(f"{value:.6g}" for value in values)] for step, *values in rows)
+    files.write_csv(out / "history.csv", header, text)
+    files.write_json(out / "metrics.json", metrics)
+    meta = {"network": settings["network"], "objective": settings["objective"],
+            "seed": settings["seed"], "step": outcome.selected_step}  # fmt: skip
+    save_weights(out / "model.pt", network, meta)
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.6g}") for name, value in values.items()}

@@ -1,0 +1,290 @@
+"""The only training loop: any objective, on Lightning Fabric, resumable at any step.
+
+Step k is a pure function of the weights, the optimiser's state and (seed, k): the batch is, and
+the random numbers inside the network (dropout, masking, corruption) are seeded by (seed, k). So
+no state of a random generator is saved, and a resumed run gives the bytes of an uninterrupted
+one. They do depend on the number of threads, which orders floating-point sums.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from pipeline.data.mixture import Prefetcher
+from pipeline.errors import InputError
+from pipeline.fabric import build_fabric
+from pipeline.history import History, Reporter, duration
+from pipeline.resume import CheckpointFolder
+from pipeline.schedules import build_optimizer, check_schedule, learning_rate
+from pipeline.seeding import torch_generator
+
+READ_EVERY = 20  # steps between two reads of the losses from an accelerator
+
+
+class Objective(Protocol):
+    """What the loop trains."""
+
+    network: nn.Module
+    score: str | None  # entry of `validate` that selects weights, lowest best; None: no validation
+
+    def batch(self, step: int, rows: slice) -> dict[str, Tensor]:
+        """Rows of the batch of a step on the CPU, a pure function of (seed, step)."""
+
+    def losses(self, network: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Weighted terms, the same names at every step; their sum is minimised."""
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Scores of the network on the declared validation split."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is left of a training besides the weights, which the network holds."""
+
+    history: History
+    validation: dict[str, float]
+    selected_step: int
+
+
+def fit(
+    objective: Objective,
+    settings: dict,
+    seed: int,
+    folder: CheckpointFolder,
+    fabric: Fabric | None = None,
+) -> Outcome:
+    """Train `objective.network` in place, continuing from the folder's checkpoint.
+
+    Args:
+        objective: network, batches and losses.
+        settings: the `training` section. batch_size is that of one optimiser step, shared by all
+            processes and by the `accumulate` pieces that each works through; loss terms that
+            average over labelled samples only do so within a piece.
+        seed: of the run.
+        folder: where checkpoints go; entered by the first process.
+        fabric: launched already; None builds it from the settings and launches it.
+
+    Raises:
+        InputError: for settings that contradict each other, or a loss that is not finite.
+    """
+    check_schedule(settings)
+    _check(objective, settings)
+    if fabric is None:
+        fabric = build_fabric(settings)
+        fabric.launch()
+    pieces = fabric.world_size * settings["accumulate"]
+    if settings["batch_size"] % pieces:
+        raise InputError("training", "batch_size", settings["batch_size"],
+                         f"a multiple of devices x accumulate = {pieces}")  # fmt: skip
+    loop = _Loop(objective, settings, seed, folder, fabric)
+    loop.restore()
+    loop.run()
+    return loop.finish()
+
+
+def _check(objective: Objective, settings: dict) -> None:
+    """Refuse a selection that has nothing to select from."""
+    if settings["selection"] not in ("last", "validation"):
+        saw = settings["selection"]
+        raise InputError("training", "selection", saw, "last or validation")
+    if settings["selection"] == "validation":
+        if objective.score is None:
+            raise InputError("training", "selection", "validation without validation records",
+                             "records of a validation split, or selection: last")  # fmt: skip
+        if not settings["validate_every"]:
+            raise InputError("training", "selection", "validation with validate_every: 0",
+                             "a number of steps between two validations")  # fmt: skip
+
+
+class _Loop:
+    """State of one training."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        settings: dict,
+        seed: int,
+        folder: CheckpointFolder,
+        fabric: Fabric,
+    ) -> None:
+        self.objective, self.settings, self.seed = objective, settings, seed
+        self.folder, self.fabric = folder, fabric
+        self.network = objective.network
+        self.steps, self.done = settings["steps"], 0
+        self.best: dict | None = None
+        self.validation: dict[str, float] = {}
+        period = 1 if fabric.device.type == "cpu" else READ_EVERY
+        self.history = History(self.steps, period)
+        self.optimizer = None
+        if self.steps == 0:
+            self.network.to(fabric.device)
+            return
+        self.network.train()
+        if settings["channels_last"]:
+            self.network.to(memory_format=torch.channels_last)
+        network = self.network
+        if fabric.world_size > 1 and fabric.device.type == "cuda":
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        if settings["compile"]:
+            network = torch.compile(network)
+        scaled = settings["precision"] == "16-mixed"
+        optimizer = build_optimizer(network.parameters(), settings, fused=not scaled)
+        self.module, self.optimizer = fabric.setup(network, optimizer)
+
+    def restore(self) -> None:
+        """Take up the newest checkpoint, if there is one."""
+        state = self.folder.load()
+        if state is None:
+            return
+        self.network.load_state_dict(state["weights"])
+        if self.optimizer is not None:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.history.restore(state["history"])
+        self.done, self.best, self.validation = state["step"], state["best"], state["validation"]
+        if self.fabric.is_global_zero:
+            self.folder.log(f"resuming from step {self.done}")
+
+    def run(self) -> None:
+        """Go through the remaining steps."""
+        report = Reporter(self.done, self.steps, quiet=not self.fabric.is_global_zero)
+        begun, waited, first = time.monotonic(), 0.0, self.done
+        batches = self._batches()
+        try:
+            while self.done < self.steps:
+                asked = time.monotonic()
+                batch = self._to_device(next(batches))
+                waited += time.monotonic() - asked
+                lr = learning_rate(self.settings, self.done)
+                if self.history.add(self.done, lr, self._step(batch, lr)):
+                    self._read_history()
+                    report.step(self.done + 1, lr, sum(self.history.last[-1][2:]))
+                self.done += 1
+                self._milestones(report)
+        finally:
+            batches.close()
+            report.close()
+        if self.done > first:
+            seconds, steps = time.monotonic() - begun, self.done - first
+            share = 100 * waited / seconds
+            report.say(f"trained {steps} steps in {duration(seconds)}, {steps / seconds:.1f} it/s,"
+                       f" waited {share:.0f}% for data")  # fmt: skip
+
+    def finish(self) -> Outcome:
+        """Leave the selected weights in the network."""
+        if self.objective.score is not None and not self.validation:
+            self._validate()
+        if self.settings["selection"] == "validation" and self.best is not None:
+            self.network.load_state_dict(self.best["weights"])
+            return Outcome(self.history, self.best["scores"], self.best["step"])
+        return Outcome(self.history, self.validation, self.done)
+
+    def _step(self, batch: dict[str, Tensor], lr: float) -> dict[str, Tensor]:
+        """One update of the weights; returns the mean of each term over the pieces."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        count = self.settings["accumulate"]
+        rows = len(next(iter(batch.values()))) // count
+        totals: dict[str, Tensor] = {}
+        for piece in range(count):
+            part = {key: value[piece * rows : (piece + 1) * rows] for key, value in batch.items()}
+            self._seed(piece)
+            waiting = self.fabric.world_size > 1 and piece < count - 1
+            with self.fabric.no_backward_sync(self.module) if waiting else nullcontext():
+                terms = self.objective.losses(self.module, part, self.done)
+                self.fabric.backward(sum(terms.values()) / count)
+            for name, term in terms.items():
+                totals[name] = totals.get(name, 0.0) + term.detach().float() / count
+        if self.settings["clip_norm"] is not None:
+            self.fabric.clip_gradients(
+                self.module, self.optimizer, max_norm=self.settings["clip_norm"],
+                error_if_nonfinite=False,
+            )  # fmt: skip
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return totals
+
+    def _seed(self, piece: int) -> None:
+        """Seed what the network draws; each process and piece has its own samples."""
+        path = ("step", self.done, self.fabric.global_rank, piece)
+        torch.manual_seed(torch_generator(self.seed, *path).initial_seed())
+
+    def _milestones(self, report: Reporter) -> None:
+        """Validate and save where the step asks for it."""
+        every, last = self.settings["validate_every"], self.done == self.steps
+        if every and (self.done % every == 0 or last) and self.objective.score is not None:
+            self._validate()
+            scores = " ".join(f"{name} {value:.4g}" for name, value in self.validation.items())
+            report.say(f"step {self.done}/{self.steps} validation {scores}")
+        if self.done % self.settings["checkpoint_every"] == 0 or last:
+            self._read_history()
+            self._check_weights()
+            if self.fabric.is_global_zero:
+                self.folder.save(self.done, self._state())
+
+    def _validate(self) -> None:
+        self.network.eval()
+        with torch.no_grad():
+            self.validation = dict(self.objective.validate(self.network))
+        self.network.train()
+        score = self.validation[self.objective.score]
+        if self.settings["selection"] == "validation" and (
+            self.best is None or score < self.best["scores"][self.objective.score]
+        ):
+            self.best = {"scores": self.validation, "step": self.done, "weights": self._weights()}
+
+    def _read_history(self) -> None:
+        values = self.history.pending()
+        if values is not None and self.fabric.world_size > 1:
+            values = self.fabric.all_reduce(values, reduce_op="mean")
+        self.history.read(values)
+
+    def _check_weights(self) -> None:
+        """A finite loss can still have gradients that are not."""
+        for name, value in self.network.named_parameters():
+            if not torch.isfinite(value).all():
+                raise InputError(f"step {self.done}", f"weights {name}", "values not finite",
+                                 "finite weights; try a lower lr or a clip_norm")  # fmt: skip
+
+    def _state(self) -> dict:
+        return {
+            "step": self.done,
+            "weights": self._weights(),
+            "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "history": self.history.state(),
+            "best": self.best,
+            "validation": self.validation,
+        }
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {k: v.detach().cpu().clone() for k, v in self.network.state_dict().items()}
+
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        """Batches of this process, from the next step on."""
+        share = self.settings["batch_size"] // self.fabric.world_size
+        rows = slice(share * self.fabric.global_rank, share * (self.fabric.global_rank + 1))
+        pin = self.fabric.device.type == "cuda"
+
+        def make(step: int) -> dict[str, Tensor]:
+            batch = self.objective.batch(step, rows)
+            return {k: v.pin_memory() for k, v in batch.items()} if pin else batch
+
+        yield from Prefetcher(make, self.done, self.steps, self.settings["workers"])
+
+    def _to_device(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Move a batch; on a CPU copy it, since the alignment of foreign memory may order sums."""
+        moved = {}
+        for key, value in batch.items():
+            nhwc = self.settings["channels_last"] and value.ndim == 4 and value.is_floating_point()
+            layout = torch.channels_last if nhwc else torch.contiguous_format
+            moved[key] = value.to(
+                self.fabric.device, non_blocking=True, copy=True, memory_format=layout
+            )
+        return moved

@@ -1,0 +1,161 @@
+"""The loop: it learns, it repeats itself bit for bit, and it stops with one clear line."""
+
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.fabric import Autocast, resolve_precision
+from pipeline.history import History, duration, progress_line
+from tests.tiny_training import SETTINGS, TinyObjective, train
+
+
+def run(tmp_path, name="a", objective=TinyObjective, **changes):
+    network = changes.pop("network", {})
+    made = objective(SETTINGS | changes, **network)
+    return made, train(made, tmp_path / name)
+
+
+def weights(objective):
+    return {k: v.clone() for k, v in objective.network.state_dict().items()}
+
+
+def assert_equal(first, second):
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+
+
+def test_it_learns(tmp_path):
+    _, outcome = run(tmp_path, steps=150, lr=0.02, network={"dropout": 0.0})
+    header, rows = outcome.history.table()
+    assert header == ["step", "lr", "loss", "square", "size"]
+    assert outcome.history.final()["loss"] < 0.5 * rows[0][2]
+
+
+def test_any_number_of_workers_gives_the_same_bits(tmp_path):
+    first, a = run(tmp_path, "a", workers=0)
+    second, b = run(tmp_path, "b", workers=3)
+    assert_equal(weights(first), weights(second))
+    assert a.history.table() == b.history.table()
+
+
+def test_seed_matters(tmp_path):
+    first, _ = run(tmp_path, "a")
+    other = TinyObjective(SETTINGS, seed=1)
+    train(other, tmp_path / "b")
+    assert not torch.equal(first.network[0].weight, other.network[0].weight)
+
+
+def test_steps_zero_leaves_the_initial_weights(tmp_path):
+    fresh = TinyObjective(SETTINGS)
+    trained, outcome = run(tmp_path, steps=0)
+    assert_equal(weights(fresh), weights(trained))
+    assert outcome.history.table() == (["step", "lr", "loss"], [])
+    assert outcome.history.final() == {}
+
+
+def test_accumulation_equals_one_batch_without_batch_statistics(tmp_path):
+    plain = {"dropout": 0.0, "norm": False}
+    first, a = run(tmp_path, "a", network=plain)
+    second, b = run(tmp_path, "b", network=plain, accumulate=4)
+    assert torch.allclose(first.network[0].weight, second.network[0].weight, atol=1e-5)
+    for row, other in zip(a.history.table()[1], b.history.table()[1], strict=True):
+        assert row == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
+def test_precision(tmp_path, precision):
+    made, outcome = run(tmp_path, precision=precision)
+    assert made.network[0].weight.dtype == torch.float32
+    assert outcome.history.final()["loss"] > 0
+
+
+def test_coordinates_keep_float32_under_autocast():
+    plugin = Autocast("bf16-mixed", "cpu")
+    points = torch.tensor([223.456])
+    assert plugin.convert_input(points).dtype == torch.float32
+
+
+def test_precision_names():
+    assert resolve_precision("auto", "cpu") in ("32-true", "bf16-mixed")
+    assert resolve_precision("32", "cuda") == "32-true"
+    with pytest.raises(InputError, match="precision"):
+        resolve_precision("8", "cpu")
+    with pytest.raises(InputError, match="16-mixed on a CPU"):
+        resolve_precision("16-mixed", "cpu")
+
+
+def test_a_loss_that_is_not_finite_names_step_and_term(tmp_path):
+    objective = TinyObjective(SETTINGS)
+    objective.broken_at = 4
+    with pytest.raises(InputError, match="step 5: loss size: saw inf"):
+        train(objective, tmp_path / "a")
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    objective = TinyObjective(SETTINGS | {"clip_norm": None, "lr": 1e38, "warmup": 0.0})
+    with pytest.raises(InputError, match="not finite|saw (nan|inf)"):
+        train(objective, tmp_path / "a")
+    for path in (tmp_path / "a").glob("*.ckpt"):
+        pytest.fail(f"saved {path}")
+
+
+class Validated(TinyObjective):
+    """Scores fall, then rise: the best is at the second validation."""
+
+    score = "error"
+    scores = (3.0, 1.0, 2.0, 4.0)
+
+    def validate(self, network):
+        assert not network.training
+        self.calls = getattr(self, "calls", 0) + 1
+        return {"error": self.scores[self.calls - 1]}
+
+
+def test_selection_keeps_the_best_validated_weights(tmp_path):
+    reference, _ = run(tmp_path, "a", Validated, validate_every=3)
+    made, outcome = run(tmp_path, "b", Validated, validate_every=3, selection="validation")
+    assert outcome.selected_step == 6 and outcome.validation == {"error": 1.0}
+    assert not torch.equal(reference.network[0].weight, made.network[0].weight)
+    assert made.network.training
+
+
+def test_validation_at_the_end_only(tmp_path):
+    made, outcome = run(tmp_path, objective=Validated)
+    assert outcome.validation == {"error": 3.0} and made.calls == 1
+
+
+@pytest.mark.parametrize(
+    "changes, objective, message",
+    [({"selection": "validation"}, TinyObjective, "without validation records"),
+     ({"selection": "validation"}, Validated, "validate_every: 0"),
+     ({"selection": "paper"}, TinyObjective, "selection"),
+     ({"batch_size": 7, "accumulate": 2}, TinyObjective, "multiple of devices x accumulate = 2")],
+)  # fmt: skip
+def test_contradictions_are_refused(tmp_path, changes, objective, message):
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, objective=objective, **changes)
+
+
+def test_history_rows_are_bounded_means():
+    history = History(steps=2500, period=7)
+    for step in range(2500):
+        if history.add(step, 0.1, {"a": torch.tensor(float(step)), "b": torch.tensor(1.0)}):
+            history.read(history.pending())
+    header, rows = history.table()
+    assert len(rows) == 834 and rows[0] == [3, pytest.approx(0.1), 2.0, 1.0, 1.0]
+    assert rows[-1][0] == 2500 and rows[-1][3] == 2499.0
+    assert history.final()["a"] == pytest.approx(2449.5)
+
+
+def test_history_refuses_terms_that_change():
+    history = History(steps=2, period=1)
+    history.add(0, 0.1, {"a": torch.tensor(1.0)})
+    with pytest.raises(ValueError, match="terms changed"):
+        history.add(1, 0.1, {"b": torch.tensor(1.0)})
+
+
+def test_progress_line():
+    line = progress_line(400, 2000, 0, 32.5, 1e-3, 0.123)
+    assert line == "step 400/2000 20% loss 0.123 lr 1.0e-03 12.3 it/s eta 2m10s"
+    assert (duration(42), duration(130), duration(18180)) == ("42s", "2m10s", "5h03m")
