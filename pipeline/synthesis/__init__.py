@@ -1,0 +1,1 @@
+"""From motion capture to training pairs: sampling, virtual cameras, heatmaps, corruption."""
