@@ -14,12 +14,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from pipeline.body import official, parts
+from pipeline.body.joints_from_body import JointsFromBody, regress, with_required
 from pipeline.body.levels import Level, build_levels
 from pipeline.body.meshes import read_atlas, read_levels
 from pipeline.body.smpl import BodyModel
 from pipeline.errors import InputError
 from pipeline.files import atomic
 
+__all__ = [
+    "BodyAssets", "JointsFromBody", "add_arguments", "collect", "load_assets", "main", "regress",
+    "save_assets", "with_required",
+]  # fmt: skip
 GENDERS = ("neutral", "male", "female")  # by their code in the records
 # Vertices of smplx's face, feet and finger tip joints: joints 24 to 44 of `smplx45`.
 FACE_VERTICES = (
@@ -29,6 +34,11 @@ FACE_VERTICES = (
 # Finger tips of MANO, thumb to pinky, as FreiHAND's own evaluation takes them.
 HAND_TIPS = (744, 320, 443, 555, 672)
 _VERSION = 1
+_CSR = ("data", "indices", "indptr")
+_PLAIN = (
+    "J_regressor_h36m", "J_regressor_coco", "J_regressor_extra",
+    "parts6", "parts14", "parts24_smpl",
+)  # fmt: skip
 _MODEL = tuple(field.name for field in fields(BodyModel))
 
 
@@ -212,13 +222,6 @@ def _unpack(arrays: dict[str, np.ndarray], meta: dict) -> BodyAssets:
         computed=tuple(meta["computed"]),
         **{name: arrays[name] for name in _PLAIN},
     )
-
-
-_CSR = ("data", "indices", "indptr")
-_PLAIN = (
-    "J_regressor_h36m", "J_regressor_coco", "J_regressor_extra",
-    "parts6", "parts14", "parts24_smpl",
-)  # fmt: skip
 
 
 def _read_models(raw: Path, num_betas: int, notes: dict[str, str]) -> dict[str, BodyModel]:

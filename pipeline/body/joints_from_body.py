@@ -1,14 +1,17 @@
 """Named joint sets from a body's joints and the few vertices that they need."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 
-from pipeline.body.assets import BodyAssets
 from pipeline.joints import JOINT_SETS, mapping
+
+if TYPE_CHECKING:  # `assets` offers this module's names, too
+    from pipeline.body.assets import BodyAssets
 
 
 class JointsFromBody(nn.Module):
@@ -29,7 +32,10 @@ class JointsFromBody(nn.Module):
     """
 
     def __init__(
-        self, assets: BodyAssets, set_name: str = "spin24", vertex_ids: np.ndarray | None = None
+        self,
+        assets: "BodyAssets",
+        set_name: str = "spin24",
+        vertex_ids: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.set_name = set_name
@@ -72,7 +78,7 @@ class JointsFromBody(nn.Module):
             return self.weights @ (points - root) + root
 
 
-def joint_matrix(assets: BodyAssets, set_name: str) -> sp.csr_matrix:
+def joint_matrix(assets: "BodyAssets", set_name: str) -> sp.csr_matrix:
     """Return the weights of a set over the 24 body joints, then all vertices, (J, 24 + V).
 
     Raises:
@@ -94,7 +100,7 @@ def with_required(vertex_ids: np.ndarray, required: np.ndarray) -> np.ndarray:
     return np.concatenate([vertex_ids, np.setdiff1d(required, vertex_ids)])
 
 
-def _spin54(assets: BodyAssets) -> sp.csr_matrix:
+def _spin54(assets: "BodyAssets") -> sp.csr_matrix:
     """Return the weights of SPIN's 54 joints: tree, picked vertices, regressed ones."""
     count = assets.J_regressor_extra.shape[1]
     picked = assets.face_vertices

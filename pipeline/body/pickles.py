@@ -1,12 +1,14 @@
 """Reader of SMPL and MANO files that runs no code found inside them.
 
 The files are Python 2 pickles, some with chumpy objects. Loading them the usual way executes
-whatever they ask for and needs chumpy, which no longer installs. Here only arrays, sparse
-matrices and chumpy's two containers are understood, the latter as inert stand-ins.
+whatever they ask for and needs chumpy, which no longer installs. Here every class that such a
+file may name is replaced by an inert stand-in that only keeps its state; arrays are then built
+from the states, with the usual checks, by `_dense`.
 """
 
 import io
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -17,37 +19,48 @@ from numpy.lib import format as npy
 
 from pipeline.errors import InputError
 
-_ERRORS = (
-    pickle.UnpicklingError, zipfile.BadZipFile, EOFError, AttributeError, ImportError,
-    IndexError, KeyError, MemoryError, OverflowError, TypeError, ValueError, RecursionError,
-)  # fmt: skip
+_CODE = re.compile(r"[biufUSO?]\d*")  # booleans, numbers, text, objects: no records
 
 
 class _StandIn:
     """Object of a class that is not imported: its state, nothing else."""
 
     def __init__(self, *args: object) -> None:
-        self.state: dict = {}
+        self.state: dict | tuple = {}
 
-    def __setstate__(self, state: object) -> None:
-        if not isinstance(state, dict):
-            raise ValueError(f"state of {type(self).__name__} is a {type(state).__name__}")
+    def __setstate__(self, state: dict | tuple) -> None:
         self.state = state
 
-
-class _Chumpy(_StandIn):
-    """`chumpy.ch.Ch`: an array."""
-
-    def array(self) -> np.ndarray:
-        return _dense(self.state["x"])
+    def value(self) -> np.ndarray | sp.spmatrix:
+        raise ValueError(f"a bare {type(self).__name__}")
 
 
-class _ChumpySelect(_StandIn):
-    """`chumpy.reordering.Select`: elements picked from another array."""
+class _Dtype(_StandIn):
+    """`numpy.dtype` of a plain type."""
 
-    def array(self) -> np.ndarray:
-        picked = _dense(self.state["a"]).ravel()[_dense(self.state["idxs"]).astype(np.int64)]
-        return picked.reshape(_dense(self.state["preferred_shape"]).astype(np.int64))
+    def __init__(self, code: str, *flags: object) -> None:
+        code = code.decode("latin1") if isinstance(code, bytes) else code
+        if not _CODE.fullmatch(code):
+            raise pickle.UnpicklingError(f"refused the array type {code!r}")
+        self.state = ()
+        self.code = code
+
+    def dtype(self) -> np.dtype:
+        order = self.state[1] if self.state else "="
+        return np.dtype(self.code).newbyteorder(order)
+
+
+class _Array(_StandIn):
+    """`numpy.ndarray`."""
+
+    def value(self) -> np.ndarray:
+        _, shape, dtype, fortran, content = self.state
+        order = "F" if fortran else "C"
+        if isinstance(content, list):
+            array = np.empty(len(content), dtype=object)
+            array[:] = [_inner(item) for item in content]
+            return array.reshape(shape, order=order)
+        return _from_bytes(content, dtype, shape, order)
 
 
 class _Compressed(_StandIn):
@@ -55,9 +68,9 @@ class _Compressed(_StandIn):
 
     kind: type = sp.csc_matrix
 
-    def matrix(self) -> sp.spmatrix:
-        arrays = tuple(self.state[key] for key in ("data", "indices", "indptr"))
-        matrix = self.kind(arrays, shape=self.state["_shape"])
+    def value(self) -> sp.spmatrix:
+        arrays = tuple(_dense(self.state[key]) for key in ("data", "indices", "indptr"))
+        matrix = self.kind(arrays, shape=_shape(self.state))
         matrix.check_format(full_check=True)
         return matrix
 
@@ -69,10 +82,26 @@ class _CompressedRows(_Compressed):
 class _Coordinates(_StandIn):
     """`scipy.sparse.coo_matrix`."""
 
-    def matrix(self) -> sp.spmatrix:
+    def value(self) -> sp.spmatrix:
         state = self.state
         where = state["coords"] if "coords" in state else (state["row"], state["col"])
-        return sp.coo_matrix((state["data"], tuple(where)), shape=state["_shape"])
+        where = tuple(_dense(axis) for axis in where)
+        return sp.coo_matrix((_dense(state["data"]), where), shape=_shape(state))
+
+
+class _Chumpy(_StandIn):
+    """`chumpy.ch.Ch`: an array."""
+
+    def value(self) -> np.ndarray:
+        return _dense(self.state["x"])
+
+
+class _ChumpySelect(_StandIn):
+    """`chumpy.reordering.Select`: elements picked from another array."""
+
+    def value(self) -> np.ndarray:
+        picked = _dense(self.state["a"]).ravel()[_dense(self.state["idxs"]).astype(np.int64)]
+        return picked.reshape(_dense(self.state["preferred_shape"]).astype(np.int64))
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:
@@ -82,41 +111,43 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode(encoding)
 
 
-def _reconstructor(kind: type, base: type, state: object) -> object:
-    """`copyreg._reconstructor`, with which pickles below protocol 2 build objects."""
-    if not (isinstance(kind, type) and issubclass(kind, _StandIn)) or base is not object:
+def _reconstruct(kind: type, *args: object) -> _StandIn:
+    """`copyreg._reconstructor` and numpy's `_reconstruct`: an object without its state."""
+    if not (isinstance(kind, type) and issubclass(kind, _StandIn)):
         raise pickle.UnpicklingError(f"refused to rebuild {kind!r}")
     return kind()
 
 
+def _from_bytes(content: bytes | str, dtype: _Dtype, shape: tuple, order: str) -> np.ndarray:
+    content = content.encode("latin1") if isinstance(content, str) else content
+    return np.frombuffer(content, dtype.dtype()).reshape(shape, order=order)
+
+
+def _scalar(dtype: _Dtype, content: bytes | str) -> np.ndarray:
+    return _from_bytes(content, dtype, (), "C")
+
+
 _SPARSE = {"csc": _Compressed, "csr": _CompressedRows, "coo": _Coordinates}
 _ALLOWED: dict[tuple[str, str], object] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
-    ("copy_reg", "_reconstructor"): _reconstructor,
-    ("copyreg", "_reconstructor"): _reconstructor,
+    ("copy_reg", "_reconstructor"): _reconstruct,
+    ("copyreg", "_reconstructor"): _reconstruct,
     ("__builtin__", "object"): object,
     ("builtins", "object"): object,
     ("collections", "OrderedDict"): OrderedDict,
     ("chumpy.ch", "Ch"): _Chumpy,
     ("chumpy.reordering", "Select"): _ChumpySelect,
-    **{
-        (module, f"{kind}_{suffix}"): stand_in
-        for kind, stand_in in _SPARSE.items()
-        for suffix in ("matrix", "array")
-        for module in ("scipy.sparse", f"scipy.sparse.{kind}", f"scipy.sparse._{kind}")
-    },
-    **{
-        (f"numpy.{core}.multiarray", name): getattr(np._core.multiarray, name)
-        for core in ("core", "_core")
-        for name in ("_reconstruct", "scalar")
-    },
-    **{
-        (f"numpy.{core}.numeric", "_frombuffer"): np._core.numeric._frombuffer
-        for core in ("core", "_core")
-    },
 }
+for _core in ("core", "_core"):
+    _ALLOWED[f"numpy.{_core}.multiarray", "_reconstruct"] = _reconstruct
+    _ALLOWED[f"numpy.{_core}.multiarray", "scalar"] = _scalar
+    _ALLOWED[f"numpy.{_core}.numeric", "_frombuffer"] = _from_bytes
+for _kind, _stand_in in _SPARSE.items():
+    for _module in ("scipy.sparse", f"scipy.sparse.{_kind}", f"scipy.sparse._{_kind}"):
+        for _suffix in ("matrix", "array"):
+            _ALLOWED[_module, f"{_kind}_{_suffix}"] = _stand_in
 
 
 class _Unpickler(pickle.Unpickler):
@@ -139,26 +170,18 @@ def read_body_file(path: Path | str) -> dict[str, np.ndarray]:
         InputError: if the file is missing, damaged, or holds anything but arrays.
     """
     path = Path(path)
-    content = read_npz(path) if path.suffix == ".npz" else read_pickle(path)
-    return {str(key): _entry(path, str(key), value) for key, value in content.items()}
-
-
-def read_pickle(path: Path | str) -> dict[str, object]:
-    """Return the dictionary in a pickle of plain containers, texts, numbers and arrays.
-
-    Raises:
-        InputError: if the file is missing, damaged, or asks for any other class.
-    """
+    if path.suffix == ".npz":
+        return {key: _entry(path, key, value) for key, value in read_npz(path).items()}
     try:
         with open(path, "rb") as file:
             content = _Unpickler(file, encoding="latin1").load()
     except FileNotFoundError:
-        raise InputError(path, "", "no such file", "a pickle of arrays") from None
-    except _ERRORS as error:
+        raise InputError(path, "", "no such file", "an SMPL or MANO file") from None
+    except Exception as error:  # damaged bytes can end in any of them
         raise _damaged(path, "", error) from error
     if not isinstance(content, dict):
         raise InputError(path, "", f"a {type(content).__name__}", "a dictionary of arrays")
-    return content
+    return {str(key): _entry(path, str(key), value) for key, value in content.items()}
 
 
 def read_npz(path: Path | str, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
@@ -182,7 +205,9 @@ def read_npz(path: Path | str, keys: tuple[str, ...] | None = None) -> dict[str,
                 arrays[key] = _read_npy(archive.read(f"{key}.npy"))
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "an .npz file") from None
-    except _ERRORS as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged bytes can end in any of them
         raise _damaged(path, key, error) from error
     return arrays
 
@@ -195,29 +220,30 @@ def _read_npy(content: bytes) -> np.ndarray:
     if not dtype.hasobject:
         file.seek(0)
         return npy.read_array(file, allow_pickle=False)
-    loaded = _Unpickler(file, encoding="latin1").load()
-    array = np.empty(loaded.shape, dtype=object)
-    for where in np.ndindex(*shape):
-        item = loaded[where]
-        array[where] = item.matrix() if hasattr(item, "matrix") else item
-    return array
+    return _Unpickler(file, encoding="latin1").load().value().reshape(shape)
 
 
 def _entry(path: Path, key: str, value: object) -> np.ndarray:
     try:
         return _dense(value)
-    except _ERRORS as error:
+    except Exception as error:  # the states come from the file: any of them can be wrong
         raise _damaged(path, key, error) from error
 
 
+def _inner(value: object) -> object:
+    return value.value() if isinstance(value, _StandIn) else value
+
+
 def _dense(value: object) -> np.ndarray:
-    if isinstance(value, _StandIn):
-        return value.matrix().toarray() if hasattr(value, "matrix") else value.array()
+    value = _inner(value)
     if isinstance(value, np.ndarray) and value.dtype == object and value.shape == ():
         return _dense(value[()])
-    if sp.issparse(value):
-        return value.toarray()
-    return np.asarray(value)
+    return value.toarray() if sp.issparse(value) else np.asarray(value)
+
+
+def _shape(state: dict) -> tuple[int, int]:
+    rows, columns = (int(size) for size in state["_shape"])
+    return rows, columns
 
 
 def _damaged(path: Path | str, key: str, error: Exception) -> InputError:

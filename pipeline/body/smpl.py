@@ -44,7 +44,7 @@ class SMPLLayer(nn.Module):
     Args:
         model: arrays of the model.
         vertex_ids: (n,) vertices to compute; all by default.
-        num_betas: shape coefficients to use.
+        num_betas: shape coefficients to use, as far as the model has them.
 
     Source: SMPL (Loper et al. 2015), Eqs. 2-10.
     """
@@ -56,11 +56,16 @@ class SMPLLayer(nn.Module):
         ids = np.arange(len(model.v_template)) if vertex_ids is None else np.asarray(vertex_ids)
         depth = _depths(model.parents)
         order = np.argsort(depth, kind="stable")  # identity for SMPL
-        self.num_joints, self.num_vertices, self.num_betas = len(depth), len(ids), num_betas
-        self._steps = _steps(model.parents, depth, order)
+        self.num_joints, self.num_vertices = len(depth), len(ids)
+        self._steps = []
+        for start, stop, rows in _steps(model.parents, depth, order):
+            self._steps.append((start, stop, None if rows is None else f"rows{start}"))
+            if rows is not None:  # on the device once, not copied to it at every step
+                self._buffer(f"rows{start}", rows, torch.int64)
         self._reorder = bool((order != np.arange(len(order))).any())
-        shape = model.shapedirs[ids, :, :num_betas].reshape(ids.size * 3, -1)
-        pose = model.posedirs[ids].reshape(ids.size * 3, -1)
+        self.num_betas = min(num_betas, model.shapedirs.shape[2])
+        shape = model.shapedirs[ids, :, :num_betas].reshape(ids.size * 3, self.num_betas)
+        pose = model.posedirs[ids].reshape(ids.size * 3, model.posedirs.shape[2])
         self.pose_blend_shapes = bool(pose.size and np.abs(model.posedirs).max() > 0)
         basis = np.concatenate([shape, pose], 1) if self.pose_blend_shapes else shape
         joints, parents = model.joint_template[order], model.parents[order]
@@ -131,8 +136,9 @@ class SMPLLayer(nn.Module):
         local = torch.cat([rotmats, bones[..., None]], -1)  # (B, J, 3, 4)
         rotation, joint = rotmats[:, :1], rest[:, :1]
         rotations, joints = [rotation], [joint]
-        for start, stop, parents in self._steps:
-            if parents is not None:
+        for start, stop, rows in self._steps:
+            if rows is not None:
+                parents = getattr(self, rows)
                 rotation, joint = rotation[:, parents], joint[:, parents]
             moved = rotation @ local[:, start:stop]
             rotation, joint = moved[..., :3], moved[..., 3] + joint
@@ -155,7 +161,9 @@ class SMPLLayer(nn.Module):
     def _place(points: Tensor, transl: Tensor | None) -> Tensor:
         return points if transl is None else points + transl.to(points)[:, None]
 
-    def _buffer(self, name: str, array: np.ndarray, dtype: torch.dtype = torch.float32) -> None:
+    def _buffer(
+        self, name: str, array: np.ndarray | list, dtype: torch.dtype = torch.float32
+    ) -> None:
         tensor = torch.as_tensor(np.ascontiguousarray(array)).to(dtype)
         self.register_buffer(name, tensor, persistent=False)
 
