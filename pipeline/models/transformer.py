@@ -1,0 +1,73 @@
+"""Encoder blocks of the mesh transformer: post-norm, learned positions, linear residual."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+NORM_EPS = 1e-12  # BERT's
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention and feed-forward, each added to its input and then normalised.
+
+    Source: the BERT layer that METRO uses. Departure: no dropout on attention probabilities, so
+    that the fused attention kernels apply (the score matrices of 1,229 tokens are 24 MB a layer).
+    """
+
+    def __init__(self, width: int, heads: int, feedforward: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.attention = nn.Linear(width, width)
+        self.attention_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.expand = nn.Linear(width, feedforward)
+        self.contract = nn.Linear(feedforward, width)
+        self.feedforward_norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, width) to the same shape."""
+        batch, tokens, width = x.shape
+        split = (batch, tokens, 3, self.heads, width // self.heads)
+        query, key, value = self.qkv(x).view(split).permute(2, 0, 3, 1, 4)  # (B, heads, N, d)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        mixed = self.attention(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        x = self.attention_norm(x + self.dropout(mixed))
+        mixed = self.contract(F.gelu(self.expand(x)))
+        return self.feedforward_norm(x + self.dropout(mixed))
+
+
+class Block(nn.Module):
+    """Linear in plus positions, encoder layers, linear out plus a linear residual.
+
+    `embed` and `residual` are applied by the caller, who may know a cheaper way to the same
+    numbers (the first block's query tokens do not depend on the sample).
+    """
+
+    def __init__(
+        self, widths: tuple[int, int, int], tokens: int, layers: list[EncoderLayer]
+    ) -> None:
+        super().__init__()
+        width_in, width, width_out = widths
+        self.embed = nn.Linear(width_in, width)
+        self.position = nn.Parameter(torch.zeros(tokens, width))
+        self.dropout = layers[0].dropout
+        self.layers = nn.ModuleList(layers)
+        self.out = nn.Linear(width, width_out)
+        self.residual = nn.Linear(width_in, width_out)
+
+    def encode(self, embedded: Tensor) -> Tensor:
+        """(B, N, hidden) embedded tokens to (B, N, hidden), before `out`."""
+        x = self.dropout(embedded + self.position)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights and positions normal with std 0.02, biases 0, norms identity, as in BERT."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, Block):
+        nn.init.normal_(module.position, std=0.02)
