@@ -238,7 +238,7 @@ def _report(motions: list[Motion], sample: Sample, left_out: Counter, count: int
     taken = Counter(motions[index].dataset for index in sample.motion)
     for name in sorted(files):
         print(f"{name}: {files[name]} motions, {taken[name]} frames")
-    for reason, number in sorted(left_out.items()):
+    for reason, number in sorted((+left_out).items()):
         print(f"left out: {number} files {reason}")
     train = int(np.count_nonzero(sample.split == TRAIN))
     print(f"sampled {train} frames to train on, {len(sample.split) - train} held out")
