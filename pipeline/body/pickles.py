@@ -20,6 +20,7 @@ from numpy.lib import format as npy
 from pipeline.errors import InputError
 
 _CODE = re.compile(r"[biufUSO?]\d*")  # booleans, numbers, text, objects: no records
+_LARGEST = 2**27  # elements of a sparse matrix: dense, the largest shipped has 6,890 x 1,723
 
 
 class _StandIn:
@@ -150,7 +151,12 @@ for _kind, _stand_in in _SPARSE.items():
             _ALLOWED[_module, f"{_kind}_{_suffix}"] = _stand_in
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """The interpreter's Python unpickler: damaged numbers cannot make it allocate at will."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content), encoding="latin1")
+
     def find_class(self, module: str, name: str) -> object:
         if (module, name) not in _ALLOWED:
             raise pickle.UnpicklingError(f"refused {module}.{name}")
@@ -170,18 +176,40 @@ def read_body_file(path: Path | str) -> dict[str, np.ndarray]:
         InputError: if the file is missing, damaged, or holds anything but arrays.
     """
     path = Path(path)
-    if path.suffix == ".npz":
-        return {key: _entry(path, key, value) for key, value in read_npz(path).items()}
+    content = read_npz(path) if path.suffix == ".npz" else _load(path)
+    return {str(key): _entry(path, str(key), value) for key, value in content.items()}
+
+
+def read_pickle(path: Path | str) -> dict[str, object]:
+    """Return the dictionary of a pickle; arrays may also stand inside its lists.
+
+    Raises:
+        InputError: if the file is missing, damaged, or holds anything but plain containers,
+            texts, numbers and arrays.
+    """
+    content = _load(Path(path))
     try:
-        with open(path, "rb") as file:
-            content = _Unpickler(file, encoding="latin1").load()
+        return {str(key): _plain(value) for key, value in content.items()}
+    except Exception as error:  # the states come from the file: any of them can be wrong
+        raise _damaged(path, "", error) from error
+
+
+def _load(path: Path) -> dict:
+    try:
+        content = _Unpickler(path.read_bytes()).load()
     except FileNotFoundError:
-        raise InputError(path, "", "no such file", "an SMPL or MANO file") from None
+        raise InputError(path, "", "no such file", "a pickle of arrays") from None
     except Exception as error:  # damaged bytes can end in any of them
         raise _damaged(path, "", error) from error
     if not isinstance(content, dict):
         raise InputError(path, "", f"a {type(content).__name__}", "a dictionary of arrays")
-    return {str(key): _entry(path, str(key), value) for key, value in content.items()}
+    return content
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return _inner(value)
 
 
 def read_npz(path: Path | str, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
@@ -220,7 +248,7 @@ def _read_npy(content: bytes) -> np.ndarray:
     if not dtype.hasobject:
         file.seek(0)
         return npy.read_array(file, allow_pickle=False)
-    return _Unpickler(file, encoding="latin1").load().value().reshape(shape)
+    return _Unpickler(file.read()).load().value().reshape(shape)
 
 
 def _entry(path: Path, key: str, value: object) -> np.ndarray:
@@ -243,6 +271,8 @@ def _dense(value: object) -> np.ndarray:
 
 def _shape(state: dict) -> tuple[int, int]:
     rows, columns = (int(size) for size in state["_shape"])
+    if rows * columns > _LARGEST:
+        raise ValueError(f"a matrix of {rows} x {columns}")
     return rows, columns
 
 
