@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.progress import progress
 
 # Folder names differ between releases; the left name is the one used everywhere here.
 ALIASES = {
@@ -105,7 +106,8 @@ def find_motions(raw: Path, datasets: Sequence[str]) -> tuple[list[Motion], Coun
             both releases, or a file is damaged.
     """
     motions, left_out = [], Counter()
-    for path in sorted(p for ending in RELEASES for p in raw.rglob(f"*{ending}")):
+    paths = sorted(path for ending in RELEASES for path in raw.rglob(f"*{ending}"))
+    for path in progress(paths, len(paths), "files looked at"):
         parts = path.relative_to(raw).parts
         dataset = canonical_name(parts[0], raw)
         if dataset not in datasets:

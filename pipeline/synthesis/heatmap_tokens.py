@@ -131,7 +131,7 @@ def noisy_tokens(
     )
     noise *= corrupted.noise_std[noisy, None, None]
     projected = functional.linear(noise.to(weight.dtype), weight)
-    return tokens.index_add(0, noisy, projected.to(tokens.dtype))
+    return tokens.index_add_(0, noisy, projected.to(tokens.dtype))
 
 
 def _windows(

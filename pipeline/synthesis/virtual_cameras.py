@@ -70,7 +70,7 @@ def read_cameras(table: Sequence[dict], distort: bool = False) -> VirtualCameras
 
     Args:
         table: rows with id, quaternion (w, x, y, z; camera -> world), centre in mm, focal and
-            principal in px, distortion (k1, k2, k3, p1, p2) and resolution in px.
+            principal in px, resolution in px, and optionally distortion (k1, k2, k3, p1, p2).
         distort: keep the lenses' distortion; the crops of a network know nothing of it.
 
     Raises:
@@ -89,7 +89,7 @@ def read_cameras(table: Sequence[dict], distort: bool = False) -> VirtualCameras
         centre=np.array([row["centre"] for row in table], float) / 1000.0,
         focal=np.array([row["focal"] for row in table], float),
         principal=np.array([row["principal"] for row in table], float),
-        distortion=np.array([row["distortion"] for row in table], float) * distort,
+        distortion=np.array([row.get("distortion") or [0.0] * 5 for row in table]) * distort,
         resolution=np.array([row["resolution"] for row in table], np.int64),
     )
 

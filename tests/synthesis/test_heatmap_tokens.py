@@ -104,6 +104,13 @@ def test_noise_is_a_sum_with_the_dense_projection_of_the_noise():
     expected = patches(heatmaps(keypoints, amplitude, 64, 3.0), 8) + std[:, None, None] * noise
     assert torch.allclose(tokens, functional.linear(expected, weight, bias), atol=1e-5)
     assert torch.equal(tokens[[0, 2]], clean[[0, 2]])
+    dense = functional.linear(expected, weight, bias)
+    for mine, theirs in zip(
+        torch.autograd.grad(tokens.square().sum(), (weight, bias)),
+        torch.autograd.grad(dense.square().sum(), (weight, bias)),
+        strict=True,
+    ):
+        assert (mine - theirs).norm() < 1e-5 * theirs.norm()
 
 
 def test_no_noise_leaves_the_generator_alone():

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -165,6 +166,19 @@ def test_neutral_model_for_everyone(make):
     data, recorded = make(gender="neutral"), make("recorded")
     assert not data["mesh/gender"].any()
     assert not np.allclose(data["keypoints"], recorded["keypoints"], atol=0.5)
+
+
+def test_absent_models_are_replaced_by_the_neutral_one(body_file):
+    assets = load_assets(body_file)
+    few = SimpleNamespace(
+        models={name: assets.models[name] for name in ("neutral", "female")},
+        J_regressor_coco=assets.J_regressor_coco,
+    )
+    joints = pairs.CocoJoints(few, "recorded")
+    assert joints.models(np.array([0, 1, 2], np.uint8)).tolist() == [0, 0, 2]
+    betas = torch.ones(3, 10)
+    bodies = joints(torch.zeros(3, 69), betas, np.array([0, 0, 2], np.uint8))
+    assert torch.equal(bodies[0], bodies[1]) and not torch.allclose(bodies[0], bodies[2])
 
 
 @pytest.mark.parametrize(
