@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.body.atlas import flip_parts, mirrored_u
 from pipeline.data.augment import Augmentation, colour_table, draw, turn_points, turn_pose
 from pipeline.data.crops import (
     compose,
@@ -156,6 +157,4 @@ def iuv_flip(kind: str | None) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the tables of a mirror-symmetric atlas; None for any other."""
     if kind != "symmetric":
         return None
-    from pipeline.body.atlas import flip_parts
-
-    return flip_parts()
+    return flip_parts(), mirrored_u()

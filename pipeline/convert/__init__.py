@@ -1,0 +1,1 @@
+"""From the official distributions of the datasets to records."""
