@@ -103,31 +103,29 @@ def collect(raw: Path, levels: list[int], num_betas: int) -> BodyAssets:
         InputError: if a file that cannot be computed is missing, or one is not what it has
             to be.
     """
+    needed = ("neutral", "h36m", "coco", "extra", "mean", "atlas")
+    files = {what: official.require(raw, what) for what in needed}  # before anything is read
     notes: dict[str, str] = {}
     models = _read_models(raw, num_betas, notes)
     body = models["neutral"]
     hands, hands_mean = _read_hands(raw, num_betas, notes)
     regressor, notes["J_regressor_h36m"] = official.read_h36m_regressor(
-        official.require(raw, "h36m"), body.v_template
+        files["h36m"], body.v_template
     )
     pyramid, computed = _pyramid(raw, body, levels)
     ids = [np.arange(len(body.v_template))]
     for level in pyramid:
         ids.append(ids[-1][level.ids])
-    atlas = read_atlas(official.require(raw, "atlas"), body.faces)
+    atlas = read_atlas(files["atlas"], body.faces)
     return BodyAssets(
         models=models,
         J_regressor_h36m=regressor,
-        J_regressor_coco=official.read_coco_regressor(
-            official.require(raw, "coco"), body.v_template
-        ),
-        J_regressor_extra=official.read_extra_regressor(
-            official.require(raw, "extra"), body.v_template
-        ),
+        J_regressor_coco=official.read_coco_regressor(files["coco"], body.v_template),
+        J_regressor_extra=official.read_extra_regressor(files["extra"], body.v_template),
         levels=ids,
         upsample=[level.upsample for level in pyramid],
         level_faces=[body.faces, *(level.faces for level in pyramid)],
-        mean=official.read_mean(official.require(raw, "mean")),
+        mean=official.read_mean(files["mean"]),
         atlas=atlas,
         parts6=parts.face_parts6(body.lbs_weights, body.faces),
         parts14=parts.merge_charts()[atlas["part"]],
@@ -225,7 +223,6 @@ def _unpack(arrays: dict[str, np.ndarray], meta: dict) -> BodyAssets:
 
 
 def _read_models(raw: Path, num_betas: int, notes: dict[str, str]) -> dict[str, BodyModel]:
-    official.require(raw, "neutral")
     models = {}
     for gender in GENDERS:
         path = official.find(raw, gender)
