@@ -121,7 +121,7 @@ def _reconstruct(kind: type, *args: object) -> _StandIn:
 
 def _from_bytes(content: bytes | str, dtype: _Dtype, shape: tuple, order: str) -> np.ndarray:
     content = content.encode("latin1") if isinstance(content, str) else content
-    return np.frombuffer(content, dtype.dtype()).reshape(shape, order=order)
+    return np.frombuffer(content, dtype.dtype()).reshape(shape, order=order).copy(order="K")
 
 
 def _scalar(dtype: _Dtype, content: bytes | str) -> np.ndarray:

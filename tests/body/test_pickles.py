@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from pipeline.body.pickles import read_body_file, read_npz
+from pipeline.body.pickles import read_body_file, read_npz, read_pickle
 from pipeline.errors import InputError
 
 
@@ -80,6 +80,24 @@ def test_reads_arrays_sparse_matrices_and_chumpy(tmp_path, chumpy, monkeypatch):
     assert read["big_endian"].tolist() == [0, 1, 2]
     assert read["number"] == 0.25
     assert str(read["bs_type"]) == "lrotmin"
+
+
+def test_reads_lists_of_arrays(tmp_path):
+    content = {
+        "poses": [np.arange(6.0).reshape(2, 3), np.zeros((1, 3))],
+        "genders": ["m", "f"],
+        "sequence": "downtown",
+        "cam_intrinsics": np.eye(3),
+    }
+    read = read_pickle(write(tmp_path / "sequence.pkl", python2_pickle(content)))
+    for seen, array in zip(read["poses"], content["poses"], strict=True):
+        np.testing.assert_array_equal(seen, array)
+        assert seen.flags.writeable
+    assert read["genders"] == ["m", "f"]
+    assert read["sequence"] == "downtown"
+    hidden = python2_pickle({"poses": [Runs(os.system, "true")]})
+    with pytest.raises(InputError, match="saw posix.system"):
+        read_pickle(write(tmp_path / "sequence.pkl", hidden))
 
 
 @pytest.mark.parametrize("protocol", range(6))
