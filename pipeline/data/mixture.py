@@ -100,13 +100,19 @@ class Mixture:
         order = rng(self.seed, "slots", step).permutation(batch_size)
         return [found[slot] for slot in order]
 
-    def batch(self, step: int, batch_size: int) -> dict[str, Tensor]:
-        """Return the batch of a step: the keys of `RecordsDataset.item`, stacked."""
-        items = [
+    def batch(self, step: int, batch_size: int, part: slice = slice(None)) -> dict[str, Tensor]:
+        """Return the batch of a step: the keys of `RecordsDataset.item`, stacked.
+
+        Args:
+            step: which batch.
+            batch_size: samples in the whole batch.
+            part: rows of it to make; they do not depend on the others.
+        """
+        slots = list(enumerate(self.rows(step, batch_size)))[part]
+        return collate([
             self.datasets[name].item(row, rng(self.seed, "augment", step, slot))
-            for slot, (name, row) in enumerate(self.rows(step, batch_size))
-        ]
-        return collate(items)
+            for slot, (name, row) in slots
+        ])  # fmt: skip
 
 
 def collate(items: list[dict[str, np.ndarray]]) -> dict[str, Tensor]:
