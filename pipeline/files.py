@@ -23,8 +23,9 @@ def part_path(path: Path | str) -> Path:
 def atomic(path: Path | str) -> Iterator[Path]:
     """Yield a `.part` name beside `path`; what is made there takes `path`'s name on success.
 
-    It may be a file or a folder. The parent folder is made. What an interrupted run left under the `.part` name is
-    removed first; any failure removes it as well, so `path` is never half written.
+    It may be a file or a folder. The parent folder is made. What an interrupted run left
+    under the `.part` name is removed first; any failure removes it as well, so `path` is
+    never half written.
 
     Raises:
         InputError: if the disk is full.

@@ -1,0 +1,43 @@
+# From raw data to the tables of three papers: `snakemake --cores 8 results/table1.csv`.
+# What each job depends on is in params.yaml; what it does, in the verbs of `python -m pipeline`.
+import sys
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "params.yaml"
+
+
+sys.path.insert(0, workflow.basedir)
+
+from pipeline.workflow.phases import PHASES, STEPS, targets
+from pipeline.workflow.plan import open_plan
+
+plan = open_plan(config, workflow.is_main_process)
+
+
+wildcard_constraints:
+    dataset="[A-Za-z0-9_]+",
+    split="[A-Za-z0-9]+",
+    records="[A-Za-z0-9_]+",
+    pairs="[A-Za-z0-9_]+",
+    run="[A-Za-z0-9_.+=-]+",
+    seed="[0-9]+",
+    protocol="[A-Za-z0-9_]+",
+    table="[A-Za-z0-9_]+",
+
+
+include: "pipeline/rules/source.smk"
+include: "pipeline/rules/records.smk"
+include: "pipeline/rules/synthesis.smk"
+include: "pipeline/rules/training.smk"
+include: "pipeline/rules/results.smk"
+include: "pipeline/rules/phases.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        targets(plan.params, "results"),

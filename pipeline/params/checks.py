@@ -1,0 +1,165 @@
+"""What has to agree between the sections of params.yaml."""
+
+from pipeline.errors import InputError
+from pipeline.params.reader import Refused, one_of
+from pipeline.params.runs import INIT_PARTS, IUV_LOSSES, WHOLE, uses_iuv
+from pipeline.params.variants import Run, Runs
+
+FREE = ("image_size", "dropout", "mvm_max", "mask_value", "input")  # shape no weight
+TOLERANCE = 1e-6
+
+
+def records(tree: dict) -> list[str]:
+    """Return `dataset_split` of every set of records that the section data defines."""
+    datasets = tree["data"]["datasets"]
+    return [f"{name}_{split}" for name, dataset in datasets.items() for split in dataset["splits"]]
+
+
+def check_run(tree: dict, runs: Runs, run: Run, path: str) -> None:
+    """Refuse a run whose parts contradict each other or the other sections.
+
+    Raises:
+        Refused: naming the key to change.
+    """
+    settings = run.settings
+    _check_data(tree, settings["data"], f"{path}.data")
+    _check_training(settings, f"{path}.training")
+    _check_init(runs, run, f"{path}.init")
+    _check_levels(tree, settings["network"], f"{path}.network")
+    if settings["network"]["kind"] == "mpt":
+        size, inner = settings["network"]["image_size"], settings["network"]["pose_network"]
+        if inner["image_size"] != size:
+            raise Refused(f"{path}.network.pose_network.image_size", inner["image_size"], size)
+    if uses_iuv(settings):
+        for key in IUV_LOSSES:
+            if (settings.get("loss") or {}).get(key) is None:
+                raise Refused(f"{path}.loss.{key}", "nothing", "a number, with auxiliary: "
+                              f"{settings['network']['auxiliary']}")  # fmt: skip
+
+
+def _check_data(tree: dict, data: dict, path: str) -> None:
+    if "pairs" in data:
+        if data["pairs"] not in tree["synthesis"]["pairs"]:
+            choices = tree["synthesis"]["pairs"]
+            raise Refused(f"{path}.pairs", repr(data["pairs"]), one_of(choices, data["pairs"]))
+        return
+    names = records(tree)
+    for name in (*data["mixture"], data.get("validation")):
+        if name is not None and name not in names:
+            raise Refused(f"{path}.mixture.{name}", "unknown records", one_of(names, name))
+    total = sum(data["mixture"].values())
+    if abs(total - 1) > TOLERANCE:
+        raise Refused(f"{path}.mixture", f"shares that sum to {total:g}", "a sum of 1")
+
+
+def _check_training(settings: dict, path: str) -> None:
+    training = settings["training"]
+    if training.get("steps") is None:
+        raise Refused(f"{path}.steps", "nothing", "a whole number")
+    pieces = training["devices"] * training["accumulate"]
+    if training["batch_size"] % pieces:
+        raise Refused(f"{path}.batch_size", training["batch_size"],
+                      f"a multiple of devices x accumulate = {pieces}")  # fmt: skip
+    if training["selection"] == "validation":
+        if not training["validate_every"]:
+            raise Refused(f"{path}.validate_every", "0 with selection: validation", "1 or more")
+        if settings["data"].get("validation") is None and "mixture" in settings["data"]:
+            raise Refused(f"{path}.selection", "validation without data.validation", "last")
+
+
+def _check_init(runs: Runs, run: Run, path: str) -> None:
+    """Refuse parts that the network does not have, or weights of a network of another shape."""
+    network = run.settings["network"]
+    parts = (*INIT_PARTS[network["kind"]], WHOLE)
+    for part, source in run.parents.items():
+        if part not in parts:
+            raise Refused(f"{path}.{part}", "an unknown part", one_of(parts, part))
+        if source not in runs:
+            continue
+        inner = network if part == WHOLE else network.get(part)
+        other = runs[source].settings["network"]
+        if part == "backbone":
+            other = other.get("backbone")
+        for key in sorted({*inner, *(other or {})} - set(FREE)):
+            if (other or {}).get(key) != inner.get(key):
+                raise Refused(f"{path}.{part}", f"{source} with {key} {(other or {}).get(key)}",
+                              f"{key} {inner.get(key)} as in this run's network")  # fmt: skip
+
+
+def _check_levels(tree: dict, network: dict, path: str) -> None:
+    """Refuse a number of vertices that the body has no level of."""
+    if "vertices" in network and network["vertices"] not in tree["body"]["levels"]:
+        expected = f"one of body.levels {tree['body']['levels']}"
+        raise Refused(f"{path}.vertices", network["vertices"], expected)
+    for key, value in network.items():
+        if isinstance(value, dict):
+            _check_levels(tree, value, f"{path}.{key}")
+
+
+def check_tables(tree: dict) -> None:
+    """Refuse protocols, metrics and paper rows that do not exist, and rows of one name.
+
+    Raises:
+        Refused: naming the key to change.
+    """
+    from pipeline.evaluation import reference
+    from pipeline.evaluation.protocols import PROTOCOLS
+
+    for name, source in tree["evaluation"]["protocols"].items():
+        path = f"evaluation.protocols.{name}"
+        if name not in PROTOCOLS:
+            raise Refused(path, "an unknown protocol", one_of(PROTOCOLS, name))
+        if source not in records(tree):
+            raise Refused(path, repr(source), one_of(records(tree), source))
+    for table, content in tree["tables"].items():
+        path = f"tables.{table}"
+        methods = [row["method"] for row in content["rows"]]
+        for method in methods:
+            if methods.count(method) > 1:
+                raise Refused(f"{path}.rows", f"two rows {method!r}", "a method of its own each")
+        if not content["seeds"] or len(set(content["seeds"])) < len(content["seeds"]):
+            raise Refused(f"{path}.seeds", content["seeds"], "different whole numbers")
+        for index, column in enumerate(content["columns"]):
+            check_protocol(tree, column["protocol"], f"{path}.columns[{index}].protocol")
+            known = PROTOCOLS[column["protocol"]].metrics
+            for metric in column["metrics"]:
+                if metric not in known:
+                    raise Refused(
+                        f"{path}.columns[{index}].metrics", metric, one_of(known, metric)
+                    )
+        for index, row in enumerate(content["rows"]):
+            if "reference" in row:
+                try:
+                    reference.lookup(row["reference"]["table"], row["reference"]["where"])
+                except InputError as error:
+                    where = f"{path}.rows[{index}].reference"
+                    raise Refused(where, error.saw, error.expected) from None
+
+
+def check_protocol(tree: dict, name: str, path: str) -> None:
+    """Refuse a protocol for which the section evaluation names no records."""
+    known = tree["evaluation"]["protocols"]
+    if name not in known:
+        raise Refused(path, repr(name), one_of(known, name))
+
+
+def check_figures(tree: dict, runs: Runs, rows: dict[str, list[Run]]) -> None:
+    """Refuse figures of runs that no table has, and of datasets that are not there.
+
+    Raises:
+        Refused: naming the key to change.
+    """
+    figures = tree["figures"]
+    known = {run.name for table in rows.values() for run in table}
+    for path, names in (
+        ("curves", figures["curves"]),
+        ("overlays.runs", figures["overlays"]["runs"]),
+    ):
+        for name in names:
+            key = f"finetune/{name}"
+            if (runs[key].name if key in runs else None) not in known:
+                raise Refused(f"figures.{path}", repr(name), one_of(sorted(known), name))
+    check_protocol(tree, figures["overlays"]["protocol"], "figures.overlays.protocol")
+    for name in figures["contact_sheets"]:
+        if name not in records(tree):
+            raise Refused("figures.contact_sheets", repr(name), one_of(records(tree), name))

@@ -1,0 +1,129 @@
+"""The settings of every job: exactly the part of the parameters that its outputs depend on."""
+
+from collections.abc import Callable, Mapping
+
+from pipeline.params.resolve import Params
+from pipeline.params.runs import PASSIVE, influences
+
+DEMO_DATASETS = ("amass", "h36m", "pw3d", "coco")
+Job = Mapping[str, str]  # wildcards of the job
+
+
+def body(params: Params, job: Job) -> dict:
+    """Return the section body."""
+    return params.tree["body"]
+
+
+def demo(params: Params, job: Job) -> dict:
+    """Return what the demo data of one dataset are made with."""
+    section = params.tree["demo"]
+    shared = {k: v for k, v in section.items() if k not in DEMO_DATASETS}
+    dataset = job["dataset"]
+    return {**shared, dataset: section[dataset], "seed": params.tree["seed"]}
+
+
+def convert(params: Params, job: Job) -> dict:
+    """Return one dataset's section with one of its splits and what all conversions share."""
+    data = params.tree["data"]
+    dataset = data["datasets"][job["dataset"]]
+    split = {job["split"]: dataset["splits"][job["split"]]}
+    shared = {k: v for k, v in data.items() if k != "datasets"}
+    return {**dataset, "splits": split, **shared}
+
+
+def mocap(params: Params, job: Job) -> dict:
+    """Return the section mocap and the seed."""
+    return {**params.tree["mocap"], "seed": params.tree["seed"]}
+
+
+def pairs(params: Params, job: Job) -> dict:
+    """Return one set of pairs, the cameras and the seed."""
+    synthesis = params.tree["synthesis"]
+    chosen = synthesis["pairs"][job["pairs"]]
+    return {**chosen, "cameras": synthesis["cameras"], "seed": params.tree["seed"]}
+
+
+def iuv(params: Params, job: Job) -> dict:
+    """Return the section iuv."""
+    return params.tree["iuv"]
+
+
+def train(params: Params, job: Job) -> dict:
+    """Return what can change the outcome of a training."""
+    return influences(training(params, job))
+
+
+def training(params: Params, job: Job) -> dict:
+    """Return all that a training is told, what changes no result included."""
+    return params.runs[f"{job['group']}/{job['run']}"].at(int(job["seed"]))
+
+
+def passive(params: Params, job: Job) -> dict:
+    """Return the settings of a training that change no result."""
+    settings = training(params, job)["training"]
+    return {key: settings[key] for key in PASSIVE}
+
+
+def evaluate(params: Params, job: Job) -> dict:
+    """Return the network, the protocol and how it is measured."""
+    run = params.runs[f"finetune/{job['run']}"]
+    evaluation = params.tree["evaluation"]
+    return {
+        "run": run.name,
+        "seed": int(job["seed"]),
+        "network": run.settings["network"],
+        "protocol": job["protocol"],
+        "batch_size": evaluation["batch_size"],
+        "bootstrap": evaluation["bootstrap"],
+    }
+
+
+def table(params: Params, job: Job) -> dict:
+    """Return a table's rows with the names of their runs."""
+    content = params.tree["tables"][job["table"]]
+    rows = [
+        {**{k: v for k, v in row.items() if k != "set"}, "run": run.name}
+        for row, run in zip(content["rows"], params.rows[job["table"]], strict=True)
+    ]
+    place = {key: params.tree[key] for key in ("scale", "source")}
+    return {**content, "rows": rows, **place}
+
+
+def overlays(params: Params, job: Job) -> dict:
+    """Return the networks whose predictions are drawn."""
+    section = params.tree["figures"]["overlays"]
+    runs = {name: params.runs[f"finetune/{name}"] for name in section["runs"]}
+    networks = {name: run.settings["network"] for name, run in runs.items()}
+    return {"protocol": section["protocol"], "count": section["count"], "networks": networks}
+
+
+def report(params: Params, job: Job) -> dict:
+    """Return the titles and what the numbers were measured on."""
+    titles = {name: {"title": t["title"]} for name, t in params.tree["tables"].items()}
+    place = {key: params.tree[key] for key in ("scale", "source", "seed")}
+    return {**place, "tables": titles}
+
+
+def nothing(params: Params, job: Job) -> dict:
+    """Return no settings: the job depends on its inputs alone."""
+    return {}
+
+
+SETTINGS: dict[str, Callable[[Params, Job], dict]] = {
+    "body_demo": nothing,
+    "body": body,
+    "demo": demo,
+    "manifest": nothing,
+    "convert": convert,
+    "mocap": mocap,
+    "pairs": pairs,
+    "iuv": iuv,
+    "train": train,
+    "evaluate": evaluate,
+    "table": table,
+    "metrics": nothing,
+    "curves": nothing,
+    "overlays": overlays,
+    "contact_sheet": nothing,
+    "report": report,
+}

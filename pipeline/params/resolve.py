@@ -1,0 +1,132 @@
+"""params.yaml resolved: overlays laid on, every section checked, runs and tables named."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.params import checks, sections
+from pipeline.params.overlay import merge
+from pipeline.params.reader import Refused, one_of, read
+from pipeline.params.variants import Run, Runs
+
+SECTIONS = {
+    "body": sections.Body,
+    "demo": dict[str, Any],
+    "data": sections.Data,
+    "mocap": sections.Mocap,
+    "synthesis": sections.Synthesis,
+    "iuv": sections.Iuv,
+    "augmentation": sections.Augmentation,
+    "training": sections.Training,
+    "evaluation": sections.Evaluation,
+    "tables": dict[str, sections.Table],
+    "figures": sections.Figures,
+}
+KEYS = ("scale", "source", "seed", *SECTIONS, "pretrain", "finetune", "sources", "scales")
+
+
+@dataclass(frozen=True)
+class Params:
+    """The parameters of one execution of the workflow.
+
+    Attributes:
+        tree: plain values, the overlays of source and scale laid on.
+        runs: every run that is defined or that a table derives.
+        rows: table -> the run of each of its rows.
+    """
+
+    tree: dict
+    runs: Runs
+    rows: dict[str, list[Run]]
+
+    @property
+    def records(self) -> list[str]:
+        """`dataset_split` of every set of records."""
+        return checks.records(self.tree)
+
+    def table_runs(self, table: str) -> list[Run]:
+        """Return the distinct runs of a table, in the order of its rows."""
+        return list({run.key: run for run in self.rows[table]}.values())
+
+    def seeds(self, run: Run) -> list[int]:
+        """Return the seeds at which the tables want a run."""
+        return sorted({
+            seed
+            for table, rows in self.rows.items()
+            if run in rows
+            for seed in self.tree["tables"][table]["seeds"]
+        })  # fmt: skip
+
+
+def load(config: dict) -> Params:
+    """Return the resolved parameters.
+
+    Args:
+        config: the content of params.yaml.
+
+    Raises:
+        InputError: at the first key or value that does not fit, naming its full path.
+    """
+    for key in config:
+        if key not in KEYS:
+            raise Refused(str(key), "an unknown key", one_of(KEYS, key))
+    for key in KEYS:
+        if key not in config:
+            raise Refused(key, "nothing", "this section")
+    tree = {key: config[key] for key in KEYS if key not in ("sources", "scales")}
+    overlays = {}
+    for choice, table in (("source", "sources"), ("scale", "scales")):
+        options, chosen = read(dict[str, dict[str, Any]], config[table], table), config[choice]
+        if chosen not in options:
+            raise Refused(choice, repr(chosen), one_of(options, chosen))
+        overlays[f"{table}.{chosen}"] = options[chosen]
+    for overlay in overlays.values():
+        tree = merge(tree, overlay)
+    try:
+        return _resolve(tree)
+    except Refused as error:
+        raise _at_its_place(error, config, overlays) from None
+
+
+def _resolve(tree: dict) -> Params:
+    for key in tree:
+        if key not in KEYS:
+            raise Refused(key, "an unknown key", one_of(KEYS, key))
+    read(sections.Count, tree["seed"], "seed")
+    for section, schema in SECTIONS.items():
+        read(schema, tree[section], section)
+    runs = Runs(tree)
+    for run in list(runs):
+        checks.check_run(tree, runs, run, run.key.replace("/", "."))
+    rows = {name: _rows(tree, runs, name) for name in tree["tables"]}
+    checks.check_tables(tree)
+    checks.check_figures(tree, runs, rows)
+    return Params(tree, runs, rows)
+
+
+def _rows(tree: dict, runs: Runs, table: str) -> list[Run]:
+    """Return the run of each row of a table."""
+    found = []
+    for index, row in enumerate(tree["tables"][table]["rows"]):
+        path = f"tables.{table}.rows[{index}]"
+        if f"finetune/{row['run']}" not in runs:
+            raise Refused(f"{path}.run", repr(row["run"]), one_of(tree["finetune"], row["run"]))
+        run = runs.variant(f"finetune/{row['run']}", row.get("set") or {}, f"{path}.set")
+        checks.check_run(tree, runs, run, path)
+        found.append(run)
+    return found
+
+
+def _at_its_place(error: Refused, config: dict, overlays: dict[str, dict]) -> Refused:
+    """Return the error under the overlay that holds the refused key, if one does."""
+    for prefix, overlay in reversed(overlays.items()):
+        if _holds(overlay, error.path):
+            return Refused(f"{prefix}.{error.path}", error.saw, error.expected)
+    return error
+
+
+def _holds(tree: Any, dotted: str) -> bool:
+    for part in dotted.split("[")[0].split("."):
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True

@@ -1,0 +1,192 @@
+"""The schema of a run, by its objective, and what of it can influence the outcome."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pipeline.params.networks import Network
+from pipeline.params.reader import Amount, Count, Positive, Range, Share, Tagged, read
+from pipeline.params.sections import Augmentation, Training
+
+PASSIVE = ("threads", "workers", "checkpoint_every")  # of training: change no result
+IUV_LOSSES = ("iuv_index", "iuv_annotation", "iuv_uv", "iuv_size")
+Init = dict[str, str | None]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Records that a run draws from, by probability, and those that it is validated on."""
+
+    mixture: dict[str, Share]
+    validation: str | None = None
+
+
+@dataclass(frozen=True)
+class Meshes:
+    """The pairs that a run draws from; `heading` keeps or replaces their headings."""
+
+    pairs: str
+    heading: Literal["keep", "random"] = "keep"
+
+
+@dataclass(frozen=True)
+class ParametricLoss:
+    """Weights of the SMPL losses; iuv_size is the side of the dense target."""
+
+    preset: Literal["official", "paper"]
+    keypoints_2d: Amount
+    keypoints_3d: Amount
+    pose: Amount
+    betas: Amount
+    camera: Amount
+    iuv_index: Amount | None = None
+    iuv_annotation: Amount | None = None
+    iuv_uv: Amount | None = None
+    iuv_size: Positive | None = None
+
+
+@dataclass(frozen=True)
+class MeshLoss:
+    """Weights of the mesh losses; level_weights share `vertices` between resolutions.
+
+    The last three are FastMETRO's surface terms.
+    """
+
+    preset: Literal["paper", "metro", "fastmetro", "graphormer_l1"]
+    vertices: Amount
+    joints: Amount
+    regressed_joints: Amount
+    projection: Amount
+    level_weights: list[Amount]
+    edge_gt: Amount | None = None
+    edge_self: Amount | None = None
+    normal: Amount | None = None
+
+
+@dataclass(frozen=True)
+class Pose2dLoss:
+    """Spread of the target heatmaps in px of the output map."""
+
+    sigma: Annotated[float, Range(0.1)]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """What makes synthetic joints look detected."""
+
+    sigma: Annotated[float, Range(0.1)]
+    convention: Literal["mpt", "gaussian"]
+    mhm_max: Share
+    jitter: Literal["none", "isotropic", "coco_synth"]
+    jitter_px: Amount
+    noise_std: Amount
+    noise_probability: Share
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every run has."""
+
+    objective: str
+    network: Network
+    training: Training
+    seed: Count
+
+
+@dataclass(frozen=True)
+class Parametric(_Run):
+    """SMPL parameters from images."""
+
+    data: Images
+    augmentation: Augmentation
+    loss: ParametricLoss | None = None
+    init: Init = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MeshFinetune(_Run):
+    """A mesh from images."""
+
+    data: Images
+    augmentation: Augmentation
+    loss: MeshLoss
+    init: Init = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MeshPretrain(_Run):
+    """A mesh from synthetic heatmaps."""
+
+    data: Meshes
+    corruption: Corruption
+    loss: MeshLoss
+    init: Init = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pose2d(_Run):
+    """2D joints from images."""
+
+    data: Images
+    augmentation: Augmentation
+    loss: Pose2dLoss
+    init: Init = field(default_factory=dict)
+
+
+OBJECTIVES = {
+    "parametric": Parametric,
+    "mesh_finetune": MeshFinetune,
+    "mesh_pretrain": MeshPretrain,
+    "pose2d": Pose2d,
+}
+INIT_PARTS = {
+    "mean_pose": (),
+    "simple_baseline": ("backbone",),
+    "higher_hrnet": (),
+    "hmr": ("backbone",),
+    "pymaf": ("backbone",),
+    "mesh_transformer": (),
+    "mpt": ("pose_network", "regressor"),
+}
+WHOLE = "network"  # the part of init that means all of a network
+
+
+def read_run(settings: Any, path: str) -> object:
+    """Return the typed run.
+
+    Raises:
+        Refused: at the first key or value that the run's objective does not have.
+    """
+    return read(Annotated[object, Tagged(OBJECTIVES, "objective")], settings, path)
+
+
+def kinds(network: Any) -> list[str]:
+    """Return the kinds of a network and of those inside it, sorted."""
+    found = {network["kind"]} if "kind" in network else set()
+    for value in network.values():
+        if isinstance(value, dict):
+            found.update(kinds(value))
+    return sorted(found)
+
+
+def influences(settings: dict) -> dict:
+    """Return the part of a run's resolved settings that can change its outcome.
+
+    An untrained run depends on its network, its seed and what it starts from. Operational keys of
+    `training` change no result, and without auxiliary supervision no IUV loss is computed.
+    """
+    kept = {k: settings[k] for k in ("objective", "network", "init", "seed")}
+    if not settings["training"]["steps"]:
+        validation = settings["data"].get("validation")
+        return {**kept, "data": {"validation": validation}, "training": {"steps": 0}}
+    training = {k: v for k, v in settings["training"].items() if k not in PASSIVE}
+    loss = settings.get("loss") or {}
+    if not uses_iuv(settings):
+        loss = {k: v for k, v in loss.items() if k not in IUV_LOSSES}
+    rest = {k: settings[k] for k in ("data", "corruption", "augmentation") if k in settings}
+    return {**kept, **rest, "loss": loss, "training": training}
+
+
+def uses_iuv(settings: dict) -> bool:
+    """Return whether a run learns from rendered IUV."""
+    trained = settings["training"]["steps"] > 0
+    return trained and settings["network"].get("auxiliary", "none") != "none"

@@ -1,0 +1,170 @@
+# Trained runs to metrics, tables, pictures and the report.
+
+
+rule evaluate:
+    input:
+        weights="runs/finetune/{run}/seed{seed}/model.pt",
+        records=plan.protocol_records,
+        body="data/body/smpl.npz",
+    output:
+        "results/metrics/{run}/seed{seed}/{protocol}.json",
+    log:
+        "logs/evaluate/{run}/seed{seed}/{protocol}.log",
+    benchmark:
+        "logs/benchmarks/evaluate/{run}/seed{seed}/{protocol}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: plan.params.tree["training"]["threads"]
+    resources:
+        gpu=plan.gpu,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        settings=plan.settings("evaluate"),
+        code=plan.code("evaluate"),
+    shell:
+        "python -m pipeline.workflow.launch {resources.gpu} evaluate"
+        " --settings {params.settings:q} --weights {input.weights} --records {input.records}"
+        " --body {input.body} --out {output} > {log} 2>&1"
+
+
+rule table:
+    input:
+        metrics=plan.table_metrics,
+        references=plan.table_references,
+    output:
+        csv="results/{table}.csv",
+        markdown="results/{table}.md",
+        summary="results/summary/{table}.json",
+    log:
+        "logs/table/{table}.log",
+    benchmark:
+        "logs/benchmarks/table/{table}.tsv"
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        settings=plan.settings("table"),
+        code=plan.code("table"),
+    shell:
+        "python -m pipeline table --settings {params.settings:q} --metrics {input.metrics}"
+        " --out {output.csv} --summary {output.summary} > {log} 2>&1"
+
+
+rule metrics:
+    input:
+        expand("results/summary/{table}.json", table=plan.params.tree["tables"]),
+    output:
+        "results/metrics.json",
+    log:
+        "logs/metrics.log",
+    benchmark:
+        "logs/benchmarks/metrics.tsv"
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        code=plan.code("metrics"),
+    shell:
+        "python -m pipeline.workflow.summary {input} --out {output} > {log} 2>&1"
+
+
+rule curves:
+    input:
+        [
+            f"runs/finetune/{run}/seed{seed}/history.csv"
+            for run, seed in plan.drawn("curves")
+        ],
+    output:
+        "results/figures/curves.png",
+    log:
+        "logs/figures/curves.log",
+    benchmark:
+        "logs/benchmarks/figures/curves.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        code=plan.code("curves"),
+        history=[
+            f"{run}/seed{seed}=runs/finetune/{run}/seed{seed}/history.csv"
+            for run, seed in plan.drawn("curves")
+        ],
+    shell:
+        "python -m pipeline figures curves --history {params.history} --out {output} > {log} 2>&1"
+
+
+rule overlays:
+    input:
+        weights=plan.drawn_files("runs/finetune/{run}/seed{seed}/model.pt"),
+        metrics=plan.drawn_files("results/metrics/{run}/seed{seed}/{protocol}.json"),
+        records=plan.protocol_records,
+        body="data/body/smpl.npz",
+    output:
+        "results/figures/overlays.png",
+    log:
+        "logs/figures/overlays.log",
+    benchmark:
+        "logs/benchmarks/figures/overlays.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=plan.settings("overlays"),
+        code=plan.code("overlays"),
+        weights=plan.drawn_files("{run}=runs/finetune/{run}/seed{seed}/model.pt"),
+        metrics=plan.drawn_files(
+            "{run}=results/metrics/{run}/seed{seed}/{protocol}.json"
+        ),
+    shell:
+        "python -m pipeline figures overlays --settings {params.settings:q}"
+        " --weights {params.weights} --metrics {params.metrics} --records {input.records}"
+        " --body {input.body} --out {output} > {log} 2>&1"
+
+
+rule contact_sheet:
+    input:
+        records="data/records/{records}.h5",
+        iuv="data/iuv/{records}.h5",
+        body="data/body/smpl.npz",
+    output:
+        "results/figures/contact_{records}.png",
+    log:
+        "logs/figures/contact_{records}.log",
+    benchmark:
+        "logs/benchmarks/figures/contact_{records}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        code=plan.code("contact_sheet"),
+    shell:
+        "python -m pipeline contact-sheet --records {input.records} --iuv {input.iuv}"
+        " --body {input.body} --out {output} > {log} 2>&1"
+
+
+rule report:
+    input:
+        tables=expand("results/{table}.csv", table=plan.params.tree["tables"]),
+        figures=plan.figures(),
+    output:
+        "results/report.html",
+    log:
+        "logs/report.log",
+    benchmark:
+        "logs/benchmarks/report.tsv"
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        settings=plan.settings("report"),
+        code=plan.code("report"),
+    shell:
+        "python -m pipeline report --settings {params.settings:q} --tables {input.tables}"
+        " --figures {input.figures} --out {output} > {log} 2>&1"

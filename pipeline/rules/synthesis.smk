@@ -1,0 +1,49 @@
+# Motion capture to pairs of 2D joints and meshes.
+
+
+rule mocap:
+    input:
+        f"{plan.listed}/amass.manifest.json",
+    output:
+        "data/mocap/mocap.h5",
+    log:
+        "logs/mocap.log",
+    benchmark:
+        "logs/benchmarks/mocap.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 4
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        settings=plan.settings("mocap"),
+        code=plan.code("mocap"),
+        raw=f"{plan.raw}/amass",
+    shell:
+        "python -m pipeline mocap --raw {params.raw} --manifest {input}"
+        " --settings {params.settings:q} --workers {threads} --out {output} > {log} 2>&1"
+
+
+rule pairs:
+    input:
+        mocap="data/mocap/mocap.h5",
+        body="data/body/smpl.npz",
+    output:
+        "data/pairs/{pairs}.h5",
+    log:
+        "logs/pairs/{pairs}.log",
+    benchmark:
+        "logs/benchmarks/pairs/{pairs}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        settings=plan.settings("pairs"),
+        code=plan.code("pairs"),
+    shell:
+        "python -m pipeline pairs --mocap {input.mocap} --body {input.body}"
+        " --settings {params.settings:q} --out {output} > {log} 2>&1"

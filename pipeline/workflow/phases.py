@@ -1,0 +1,200 @@
+"""The jobs that the parameters ask for: each rule's phase, output, code and instances.
+
+A phase is a stage of dvc.yaml and a target `phase_NAME` of the Snakefile.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pipeline.__main__ import VERBS
+from pipeline.params import Params, Run
+from pipeline.params.jobs import Job
+
+Jobs = Iterator[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rule of the workflow.
+
+    Attributes:
+        phase: the stage of dvc.yaml that it belongs to.
+        output: its main output with wildcards, as in the rule.
+        verb: verb of the command line, or a module, that the job runs.
+        jobs: wildcards of every job that the parameters ask for.
+        modules: those that the verb imports by a computed name.
+        name: names one job among those of the rule.
+    """
+
+    phase: str
+    output: str
+    verb: str
+    jobs: Callable[[Params], Jobs]
+    modules: Callable[[Params, Job], list[str]] = lambda params, job: []
+
+    def code(self, params: Params, job: Job) -> tuple[str, ...]:
+        """Return the modules that a job runs, those that they import left out."""
+        return (VERBS.get(self.verb, self.verb), *self.modules(params, job))
+
+    def targets(self, params: Params) -> list[str]:
+        """Return the main outputs of all jobs."""
+        return [self.output.format(**job) for job in self.jobs(params)]
+
+
+def once(params: Params) -> Jobs:
+    """Yield the one job of a rule without wildcards."""
+    yield {}
+
+
+def sources(params: Params) -> list[str]:
+    """Return the raw folders that the parameters ask for, the body models apart."""
+    datasets = {name.rpartition("_")[0] for name in used_records(params)}
+    return sorted(datasets | ({"amass"} if used_pairs(params) else set()))
+
+
+def wanted(params: Params) -> dict[str, set[int]]:
+    """Return `group/name` of every run that is needed and the seeds at which it is."""
+    seeds: dict[str, set[int]] = {}
+
+    def want(run: Run, needed: set[int]) -> None:
+        seeds.setdefault(run.key, set()).update(needed)
+        for source in run.parents.values():
+            if source in params.runs:
+                want(params.runs[source], needed)
+
+    for table in params.rows:
+        for run in params.table_runs(table):
+            want(run, set(params.tree["tables"][table]["seeds"]))
+    return seeds
+
+
+def used_records(params: Params) -> list[str]:
+    """Return `dataset_split` of the records that some job reads."""
+    runs = [params.runs[key] for key in wanted(params)]
+    names = {name for run in runs for name in (*run.records, *run.validation)}
+    tables = params.tree["tables"].values()
+    protocols = {column["protocol"] for table in tables for column in table["columns"]}
+    protocols.add(params.tree["figures"]["overlays"]["protocol"])
+    names |= {params.tree["evaluation"]["protocols"][name] for name in protocols}
+    return sorted(names | set(params.tree["figures"]["contact_sheets"]))
+
+
+def used_iuv(params: Params) -> list[str]:
+    """Return `dataset_split` of the records whose rendered IUV some job reads."""
+    names = {name for key in wanted(params) for name in params.runs[key].iuv}
+    return sorted(names | set(params.tree["figures"]["contact_sheets"]))
+
+
+def used_pairs(params: Params) -> list[str]:
+    """Return the sets of pairs that some run learns from."""
+    return sorted({run.pairs for run in map(params.runs.__getitem__, wanted(params)) if run.pairs})
+
+
+def _demo(params: Params) -> Jobs:
+    if params.tree["source"] == "demo":
+        yield from ({"dataset": name} for name in sources(params))
+
+
+def _body_demo(params: Params) -> Jobs:
+    if params.tree["source"] == "demo":
+        yield {}
+
+
+def _manifests(params: Params) -> Jobs:
+    if params.tree["source"] == "real":
+        yield from ({"dataset": name} for name in ("body_models", *sources(params)))
+
+
+def _conversions(params: Params) -> Jobs:
+    for name in used_records(params):
+        dataset, _, split = name.rpartition("_")
+        yield {"dataset": dataset, "split": split}
+
+
+def _trainings(group: str) -> Callable[[Params], Jobs]:
+    def jobs(params: Params) -> Jobs:
+        for key, seeds in wanted(params).items():
+            if key.startswith(f"{group}/"):
+                name = key.partition("/")[2]
+                for seed in sorted(seeds):
+                    yield {"group": group, "run": name, "seed": str(seed)}
+
+    return jobs
+
+
+def _evaluations(params: Params) -> Jobs:
+    found: dict[tuple, dict[str, str]] = {}
+    for table in params.tree["tables"]:
+        for run in params.table_runs(table):
+            for job in evaluations(params, table, run):
+                found[tuple(job.values())] = job
+    yield from found.values()
+
+
+def evaluations(params: Params, table: str, run: Run) -> Jobs:
+    """Yield the evaluations of one run that a table shows."""
+    content = params.tree["tables"][table]
+    for seed in content["seeds"]:
+        for column in content["columns"]:
+            yield {"run": run.name, "seed": str(seed), "protocol": column["protocol"]}
+
+
+def _converter(params: Params, job: Job) -> list[str]:
+    return [f"pipeline.convert.{params.tree['data']['datasets'][job['dataset']]['converter']}"]
+
+
+def _networks(params: Params, job: Mapping) -> list[str]:
+    run = params.runs[f"{job.get('group', 'finetune')}/{job['run']}"]
+    return [f"pipeline.models.{kind}" for kind in run.kinds]
+
+
+def _training(params: Params, job: Job) -> list[str]:
+    objective = params.runs[f"{job['group']}/{job['run']}"].settings["objective"]
+    return [f"pipeline.objectives.{objective}", *_networks(params, job)]
+
+
+def _drawn(params: Params, job: Job) -> list[str]:
+    runs = params.tree["figures"]["overlays"]["runs"]
+    return sorted({module for run in runs for module in _networks(params, {"run": run})})
+
+
+def _each(key: str, names: Callable[[Params], list[str]]) -> Callable[[Params], Jobs]:
+    return lambda params: ({key: name} for name in names(params))
+
+
+TRAINED = "runs/{group}/{run}/seed{seed}/model.pt"
+STEPS: dict[str, Step] = {
+    "body_demo": Step("source", "data/demo/body_models.manifest.json", "body-demo", _body_demo),
+    "body": Step("source", "data/body/smpl.npz", "body", once),
+    "demo": Step("source", "data/demo/{dataset}.manifest.json", "demo", _demo,
+                 lambda params, job: [f"pipeline.demo.{job['dataset']}"]),
+    "manifest": Step("source", "data/real/{dataset}.manifest.json", "manifest", _manifests),
+    "convert": Step("records", "data/records/{dataset}_{split}.h5", "convert", _conversions,
+                    _converter),
+    "mocap": Step("synthesis", "data/mocap/mocap.h5", "mocap",
+                  lambda params: iter([{}] if used_pairs(params) else [])),
+    "pairs": Step("synthesis", "data/pairs/{pairs}.h5", "pairs", _each("pairs", used_pairs)),
+    "iuv": Step("iuv", "data/iuv/{records}.h5", "iuv", _each("records", used_iuv)),
+    "pretrain": Step("pretrain", TRAINED, "train", _trainings("pretrain"), _training),
+    "finetune": Step("finetune", TRAINED, "train", _trainings("finetune"), _training),
+    "evaluate": Step("results", "results/metrics/{run}/seed{seed}/{protocol}.json", "evaluate",
+                     _evaluations, _networks),
+    "table": Step("results", "results/{table}.csv", "table",
+                  _each("table", lambda params: list(params.tree["tables"]))),
+    "metrics": Step("results", "results/metrics.json", "pipeline.workflow.summary", once),
+    "curves": Step("results", "results/figures/curves.png", "pipeline.evaluation.curves", once),
+    "overlays": Step("results", "results/figures/overlays.png", "pipeline.evaluation.overlays",
+                     once, _drawn),
+    "contact_sheet": Step("results", "results/figures/contact_{records}.png", "contact-sheet",
+                          _each("records", lambda p: p.tree["figures"]["contact_sheets"])),
+    "report": Step("results", "results/report.html", "report", once),
+}  # fmt: skip
+PHASES = {
+    phase: [rule for rule, step in STEPS.items() if step.phase == phase]
+    for phase in dict.fromkeys(step.phase for step in STEPS.values())
+}
+
+
+def targets(params: Params, phase: str) -> list[str]:
+    """Return the main outputs of a phase."""
+    return [path for rule in PHASES[phase] for path in STEPS[rule].targets(params)]

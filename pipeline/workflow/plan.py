@@ -1,0 +1,206 @@
+"""What the rules ask of the parameters: settings, code versions, inputs. The Snakefile's side."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pipeline.errors import InputError
+from pipeline.params import Params, jobs, load
+from pipeline.params.overlay import read_file
+from pipeline.workflow import adopt, phases, versions
+from pipeline.workflow.launch import gpus
+
+Asked = Callable[[Any], Any]  # of the wildcards of a job
+
+
+class Plan:
+    """The parameters of this execution and what each job gets of them."""
+
+    def __init__(self, params: Params) -> None:
+        """Take the parameters; inside `adopt` also the code versions of the locked files."""
+        self.params = params
+        guard = os.environ.get(adopt.GUARD)
+        self._locked = json.loads(Path(guard).read_text()) if guard else None
+
+    @property
+    def raw(self) -> str:
+        """Folder that holds the raw distributions."""
+        return "data/demo" if self.params.tree["source"] == "demo" else "data/raw"
+
+    @property
+    def listed(self) -> str:
+        """Folder that holds the lists of raw files."""
+        return f"data/{self.params.tree['source']}"
+
+    def settings(self, rule: str) -> Asked:
+        """Return the function that gives a job's settings as one JSON object."""
+        return lambda wildcards: versions.settings(self.params, rule, _job(rule, wildcards))
+
+    def code(self, rule: str) -> Asked:
+        """Return the function that gives the version of a job's code."""
+
+        def version(wildcards: Any) -> str:
+            job = _job(rule, wildcards)
+            if self._locked is not None:
+                return self._locked.get(versions.label(rule, job), "not in dvc.lock")
+            return versions.code(self.params, rule, job)
+
+        return version
+
+    def told(self, rule: str) -> Callable[[Any, Any], str]:
+        """Return the function that gives all that a training is told.
+
+        It asks for the job's resources, which hold what changes no result, so that Snakemake
+        takes the text for derived and reruns nothing when it changes.
+        """
+
+        def text(wildcards: Any, resources: Any) -> str:
+            content = jobs.training(self.params, _job(rule, wildcards))
+            passive = json.loads(resources.passive)
+            return versions.canonical({**content, "training": {**content["training"], **passive}})
+
+        return text
+
+    def passive(self, rule: str) -> Asked:
+        """Return the function that gives what of a training changes no result."""
+        return lambda w: versions.canonical(jobs.passive(self.params, _job(rule, w)))
+
+    def threads(self, rule: str) -> Asked:
+        """Return the function that gives a training's threads."""
+        return lambda w: jobs.passive(self.params, _job(rule, w))["threads"]
+
+    def gpus(self, rule: str) -> Asked:
+        """Return the function that gives a training's GPUs; none on a machine without."""
+        many = bool(gpus())
+        return lambda w: (
+            jobs.training(self.params, _job(rule, w))["training"]["devices"] if many else 0
+        )
+
+    @property
+    def gpu(self) -> int:
+        """One GPU where the machine has any."""
+        return 1 if gpus() else 0
+
+    def training_inputs(self, rule: str) -> Callable[[Any], dict[str, Any]]:
+        """Return the function that gives the files that a training reads, by their flag."""
+
+        def files(wildcards: Any) -> dict[str, Any]:
+            job = _job(rule, wildcards)
+            run = self.params.runs[f"{rule}/{job['run']}"]
+            names = [*run.records, *run.validation]
+            found = {
+                "records": [f"data/records/{name}.h5" for name in names],
+                "iuv": [f"data/iuv/{name}.h5" for name in run.iuv],
+                "init": [_weights(source, job["seed"]) for source in run.parents.values()],
+                "pairs": [f"data/pairs/{run.pairs}.h5"] if run.pairs else [],
+            }
+            return {flag: paths for flag, paths in found.items() if paths}
+
+        return files
+
+    def training_flags(self, rule: str) -> Callable[[Any, Any], str]:
+        """Return the function that gives the flags naming those files."""
+
+        def flags(wildcards: Any, input: Any) -> str:
+            run = self.params.runs[f"{rule}/{_job(rule, wildcards)['run']}"]
+            names = {
+                "records": [*run.records, *(["validation"] if run.validation else [])],
+                "iuv": run.iuv,
+                "init": list(run.parents),
+            }
+            words = []
+            for flag, parts in names.items():
+                paths = _listed(input.get(flag))
+                words += [f"--{flag}"] if paths else []
+                words += (f"{part}={path}" for part, path in zip(parts, paths, strict=True))
+            return " ".join([*words, *(f"--pairs {path}" for path in _listed(input.get("pairs")))])
+
+        return flags
+
+    def protocol_records(self, wildcards: Any) -> str:
+        """Return the records that a protocol reads."""
+        protocol = getattr(wildcards, "protocol", None)
+        protocol = protocol or self.params.tree["figures"]["overlays"]["protocol"]
+        return f"data/records/{self.params.tree['evaluation']['protocols'][protocol]}.h5"
+
+    def table_metrics(self, wildcards: Any) -> list[str]:
+        """Return the metrics files that a table shows."""
+        runs = self.params.table_runs(wildcards.table)
+        evaluations = (phases.evaluations(self.params, wildcards.table, run) for run in runs)
+        output = phases.STEPS["evaluate"].output
+        return [output.format(**job) for group in evaluations for job in group]
+
+    def table_references(self, wildcards: Any) -> list[str]:
+        """Return the files of the papers' tables that a table quotes."""
+        rows = self.params.tree["tables"][wildcards.table]["rows"]
+        quoted = dict.fromkeys(row["reference"]["table"] for row in rows if "reference" in row)
+        return [f"pipeline/reference/{name}.csv" for name in quoted]
+
+    def drawn(self, section: str) -> list[tuple[str, int]]:
+        """Return (run, seed) of the runs that the section of figures draws."""
+        chosen = self.params.tree["figures"][section]
+        names = chosen["runs"] if isinstance(chosen, dict) else chosen
+        runs = [self.params.runs[f"finetune/{name}"] for name in names]
+        return [(run.name, seed) for run in runs for seed in self.params.seeds(run)]
+
+    def drawn_files(self, pattern: str) -> list[str]:
+        """Return the pattern filled for the overlays' runs, each at its first seed."""
+        first = {run: seed for run, seed in reversed(self.drawn("overlays"))}
+        names = dict.fromkeys(run for run, _ in self.drawn("overlays"))
+        protocol = self.params.tree["figures"]["overlays"]["protocol"]
+        return [pattern.format(run=run, seed=first[run], protocol=protocol) for run in names]
+
+    def figures(self) -> list[str]:
+        """Return every figure."""
+        rules = ("curves", "overlays", "contact_sheet")
+        return [path for rule in rules for path in phases.STEPS[rule].targets(self.params)]
+
+    def table(self, shells: dict[str, str]) -> str:
+        """Return the content of versions.yaml."""
+        return json.dumps(versions.table(self.params, shells), indent=1)
+
+
+def open_plan(config: dict, main: bool) -> Plan:
+    """Return the plan of a Snakemake configuration.
+
+    In the main process params.yaml is read once more for keys that stand twice, and what DVC has
+    restored is made known to Snakemake. Mistakes end as one line and status 1.
+    """
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    try:
+        if main and adopt.GUARD not in os.environ:
+            read_file()
+        plan = Plan(load(config))
+    except InputError as error:
+        stop(error)
+    if main:
+        adopt.adopt_if_needed(plan, lambda line: print(line, file=sys.stderr))
+    return plan
+
+
+def stop(error: InputError) -> NoReturn:
+    """End this process with the error as one line; Snakemake would print a traceback."""
+    print(f"error: {error}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def _job(rule: str, wildcards: Any) -> dict[str, str]:
+    job = dict(wildcards.items()) if hasattr(wildcards, "items") else dict(wildcards)
+    return {**job, "group": rule} if rule in ("pretrain", "finetune") else job
+
+
+def _weights(source: str, seed: str) -> str:
+    if source.startswith("weights/"):
+        return f"data/raw/{source}"
+    group, _, run = source.partition("/")
+    return phases.TRAINED.format(group=group, run=run, seed=seed)
+
+
+def _listed(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else list(value)
