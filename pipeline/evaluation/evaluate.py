@@ -1,6 +1,7 @@
 """Verb `evaluate`: one trained network, one protocol, one metrics file."""
 
 import argparse
+import importlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 
 from pipeline import checkpoints, files
 from pipeline.body.assets import load_assets
-from pipeline.evaluation.measure import measure
+from pipeline.evaluation.measure import Measured
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.metrics import bootstrap_interval
 from pipeline.models.build import build_network
@@ -25,14 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True)
 
 
-def summarise(errors: dict[str, np.ndarray], resamples: int) -> dict:
-    """Mean and 95 % bootstrap interval (over samples) of each metric, in millimetres."""
+def summarise(measured: Measured, resamples: int) -> dict:
+    """Value and unit of each metric; for means over samples their 95 % bootstrap interval too."""
     out = {}
-    for name, values in errors.items():
+    for name, values in measured.per_sample.items():
         low, high = bootstrap_interval(torch.from_numpy(values), resamples)
-        out[name] = {"mean_mm": round(float(values.mean()), 3),
-                     "ci95_mm": [round(low, 3), round(high, 3)]}  # fmt: skip
-    return out
+        out[name] = {"value": round(float(values.mean()), 4),
+                     "ci95": [round(low, 4), round(high, 4)]}  # fmt: skip
+    for name, value in measured.pooled.items():
+        out[name] = {"value": round(value, 4)}
+    return {name: {**entry, "unit": measured.units.get(name, "mm")} for name, entry in out.items()}
 
 
 def main(args: argparse.Namespace) -> None:
@@ -45,17 +48,18 @@ def main(args: argparse.Namespace) -> None:
     checkpoints.load_into(network, args.weights)
     eval_settings = {"image_size": settings["network"]["image_size"],
                      "batch_size": settings["batch_size"]}  # fmt: skip
-    errors = measure(network, args.records, protocol, assets, eval_settings, device)
-    rows = errors.pop("rows")
+    measure = importlib.import_module(protocol.module).measure
+    measured = measure(network, args.records, protocol, assets, eval_settings, device)
+    per_sample = {k: np.round(v, 4).tolist() for k, v in measured.per_sample.items()}
     result = {
         "run": settings["run"],
         "seed": settings["seed"],
         "protocol": protocol.describe(),
-        "count": len(rows),
-        "metrics": summarise(errors, settings["bootstrap"]),
-        "rows": rows.tolist(),
-        "per_sample_mm": {k: np.round(v, 3).tolist() for k, v in errors.items()},
+        "count": len(measured.rows),
+        "metrics": summarise(measured, settings["bootstrap"]),
+        "rows": measured.rows.tolist(),
+        "per_sample": per_sample,
     }
     files.write_json(args.out, result)
-    line = ", ".join(f"{k} {v['mean_mm']:.1f} mm" for k, v in result["metrics"].items())
+    line = ", ".join(f"{k} {v['value']:.1f} {v['unit']}" for k, v in result["metrics"].items())
     print(f"{settings['run']} seed {settings['seed']} on {protocol.name}: {line}", flush=True)

@@ -1,6 +1,7 @@
-"""Errors of a network under a protocol, one value per sample and metric."""
+"""Errors of 3D joints and meshes under a protocol, one value per sample and metric."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +14,23 @@ from pipeline.errors import InputError
 from pipeline.evaluation.protocols import Protocol
 from pipeline.joints import convert, index, mapping
 from pipeline.record_schema import GENDERS
+
+
+@dataclass
+class Measured:
+    """What a protocol's `measure` returns.
+
+    Attributes:
+        rows: (N,) record numbers that were evaluated.
+        per_sample: metric -> (N,) values in the reported unit, whose mean is the metric.
+        pooled: metric -> value of metrics that are no mean over samples.
+        units: metric -> unit; "mm" where it says nothing.
+    """
+
+    rows: np.ndarray
+    per_sample: dict[str, np.ndarray] = field(default_factory=dict)
+    pooled: dict[str, float] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
 
 def regress_centred(regressor: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
@@ -162,7 +180,7 @@ def measure(
     assets: BodyAssets,
     settings: dict,
     device: torch.device | str = "cpu",
-) -> dict[str, np.ndarray]:
+) -> Measured:
     """Errors of the network on every record that the protocol selects.
 
     Args:
@@ -174,7 +192,7 @@ def measure(
         device: where the network is.
 
     Returns:
-        metric -> (N,) errors in millimetres, in the order of the records; and "rows", their numbers.
+        errors in millimetres, in the order of the records.
     """
     from pipeline.data.dataset import RecordsDataset
     from pipeline.progress import progress
@@ -199,4 +217,4 @@ def measure(
     network.train(was_training)
     out = {m: 1000 * torch.cat([r[m] for r in results]).double().cpu().numpy()
            for m in protocol.metrics}  # fmt: skip
-    return {**out, "rows": rows}
+    return Measured(rows, out)

@@ -26,7 +26,7 @@ COLOURS = ((214, 142, 108), (110, 170, 205), (140, 190, 120), (200, 160, 210), (
 
 def pick_rows(metrics: dict, count: int) -> tuple[list[int], list[float]]:
     """Record numbers and PA-MPJPE (mm) of samples at evenly spaced quantiles of the error."""
-    errors = np.array(metrics["per_sample_mm"]["pa_mpjpe"])
+    errors = np.array(metrics["per_sample"]["pa_mpjpe"])
     order = np.argsort(errors, kind="stable")
     at = np.linspace(0.05, 0.95, count) * (len(order) - 1)
     picked = order[np.round(at).astype(int)]

@@ -32,6 +32,7 @@ class Protocol:
         root: point that both sides are centred on for MPJPE: "pelvis" or "mid_hip".
         pve_root: the same for the mesh; "none" compares both in the body model's own frame.
         metrics: what is reported, in this order.
+        module: where its `measure` is, whose keyword arguments are those of `measure.measure`.
     """
 
     name: str
@@ -46,10 +47,11 @@ class Protocol:
     root: str
     pve_root: str
     metrics: tuple[str, ...]
+    module: str = "pipeline.evaluation.measure"
 
     def describe(self) -> dict:
         """The object as plain values, for metrics files."""
-        return {**asdict(self), "metrics": list(self.metrics)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
 _PW3D = {

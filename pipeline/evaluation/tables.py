@@ -17,6 +17,7 @@ from pipeline.evaluation.protocols import get_protocol
 
 TITLES = {"pve": "PVE", "mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE"}
 BENCHMARKS = {"pw3d": "3DPW", "h36m": "Human3.6M"}
+UNITS: dict[str, str] = {}  # of metrics that are not millimetres
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +49,7 @@ def cell(found: dict, run: str, seeds: list[int], protocol: str, metric: str) ->
         content = found.get((run, seed, protocol))
         if content is None or metric not in content["metrics"]:
             raise InputError("table", f"{run} seed {seed}", "no metrics file", f"{protocol} {metric}")
-        values.append(content["metrics"][metric]["mean_mm"])
+        values.append(content["metrics"][metric]["value"])
     spread = f"{statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return statistics.fmean(values), spread
 
@@ -59,10 +60,10 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
     datasets = {p: get_protocol(p).dataset for p, _ in columns}
     header, rows = ["method", "run", "seeds"], []
     for protocol, metric in columns:
-        name = f"{metric}_{datasets[protocol]}_mm"
-        header += [name, name.replace("_mm", "_sd")]
+        name = f"{metric}_{datasets[protocol]}"
+        header += [f"{name}_{UNITS.get(metric, 'mm')}", f"{name}_sd"]
     header += ["protocols", "data", "scale"]
-    header += [f"paper_{m}_{datasets[p]}_mm" for p, m in columns] + ["paper_row"]
+    header += [f"paper_{m}_{datasets[p]}_{UNITS.get(m, 'mm')}" for p, m in columns] + ["paper_row"]
     for row in settings["rows"]:
         seeds = row.get("seeds", settings["seeds"])
         line = [row["method"], row["run"], " ".join(map(str, seeds))]
@@ -121,7 +122,7 @@ def summary(found: dict) -> dict:
     for (run, _, protocol), content in sorted(found.items()):
         for metric, numbers in content["metrics"].items():
             out.setdefault(run, {}).setdefault(protocol, {}).setdefault(metric, []).append(
-                numbers["mean_mm"]
+                numbers["value"]
             )
     return {r: {p: {m: round(statistics.fmean(v), 3) for m, v in ms.items()}
                 for p, ms in ps.items()} for r, ps in out.items()}  # fmt: skip

@@ -11,7 +11,7 @@ from pipeline.evaluation import reference, tables
 def _metrics(tmp_path, run, seed, protocol, **means):
     path = tmp_path / f"{run}-{seed}-{protocol}.json"
     content = {"run": run, "seed": seed, "protocol": {"name": protocol},
-               "metrics": {k: {"mean_mm": v, "ci95_mm": [v, v]} for k, v in means.items()}}  # fmt: skip
+               "metrics": {k: {"value": v, "unit": "mm"} for k, v in means.items()}}  # fmt: skip
     path.write_text(json.dumps(content))
     return str(path)
 
