@@ -103,8 +103,7 @@ def load_into(network: nn.Module, path: Path | str, part: str | None = None) -> 
         InputError: with the number of keys that do not fit and the first of them.
     """
     part = None if part in (None, "network") else part
-    target = _submodule(network, part, path)
-    expected = target.state_dict()
+    target, expected = _target(network, part, path)
     found, spare = _select(load_weights(path), expected, part)
     unknown = [k for k in found if k not in expected]
     unfilled = [k for k in expected if k not in found and not k.endswith(COUNTER)]
@@ -115,7 +114,7 @@ def load_into(network: nn.Module, path: Path | str, part: str | None = None) -> 
         saw = "; ".join(f"{_named(keys)} {what}" for what, keys in problems.items() if keys)
         where = part or "network"
         raise InputError(path, where, saw, f"the weights of exactly this {where}")
-    target.load_state_dict(found, strict=False)  # only counters may lack, see above
+    target.load_state_dict(found, strict=False)  # what may lack was checked above
     line = f"{part or 'network'}: {len(found)} of {len(expected)} keys from {path}"
     return line + (f", not needed: {_named(spare)}" if spare else "")
 
@@ -141,25 +140,31 @@ def _select(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return the file's keys meant for the target, named as there, and those not needed."""
     expected = set(expected)
+    trunk = part and not any(k.startswith(HEADS) for k in expected)
     prefix = f"{part}." if part and any(k.startswith(f"{part}.") for k in state) else ""
     spare = [k for k in state if not k.startswith(prefix)]
     found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    heads = HEADS if part == "backbone" and not prefix else ()
-    for key in list(found):
-        if key not in expected and (key.startswith(heads) or any(a in key for a in BODY_ARRAYS)):
+    for key in [k for k in found if k not in expected]:
+        if (trunk and key.startswith(HEADS)) or any(array in key for array in BODY_ARRAYS):
             spare.append(key)
             del found[key]
     return found, spare
 
 
-def _submodule(network: nn.Module, part: str | None, path: Path | str) -> nn.Module:
+def _target(
+    network: nn.Module, part: str | None, path: Path | str
+) -> tuple[nn.Module, dict[str, Tensor]]:
+    """Return the module to fill and the keys of it that a file has to give."""
     if part is None:
-        return network
-    try:
-        return network.get_submodule(part)
-    except AttributeError:
-        parts = ", ".join(name for name, _ in network.named_children())
-        raise InputError(path, "init", part, f"network, or one of its parts {parts}") from None
+        return network, network.state_dict()
+    parts = dict(network.named_children())
+    if part in parts:
+        return parts[part], parts[part].state_dict()
+    state = network.state_dict()
+    trunk = {key: value for key, value in state.items() if not key.startswith(HEADS)}
+    if part == "backbone" and len(trunk) < len(state):  # a head grown on a trunk, flat names
+        return network, trunk
+    raise InputError(path, "init", part, f"network, or one of its parts {', '.join(parts)}")
 
 
 def _strip(key: str, prefixes: tuple[str, ...]) -> str:

@@ -21,7 +21,9 @@ from pipeline.files import atomic, sha256
 
 KEPT = 2
 DIGITS = 64
-PASSIVE = ("workers", "checkpoint_every")  # keys of `training` that cannot change a result
+# Keys of `training` that do not restart it. Another number of threads continues it, too, though
+# its sums are then rounded otherwise.
+PASSIVE = ("workers", "checkpoint_every", "threads")
 
 
 def fingerprint(settings: dict, inputs: dict[str, Path | str]) -> str:

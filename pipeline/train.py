@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.errors import InputError
+from pipeline.objectives.sources import Sources, named_paths
 
-SECTIONS = ("seed", "objective", "network", "data", "training")
+SECTIONS = ("seed", "objective", "network", "training")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,55 +17,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="JSON: the resolved run (seed, objective, network, init, data, loss, "
                         "corruption, augmentation, training)")  # fmt: skip
     parser.add_argument("--body", type=Path, required=True)
-    for name, what in (("records", "DATASET_SPLIT=PATH of the mixture, and validation=PATH"),
-                       ("iuv", "DATASET_SPLIT=PATH of rendered IUV"),
-                       ("init", "PART=PATH of weights to start from")):  # fmt: skip
-        parser.add_argument(f"--{name}", nargs="+", action="extend", default=[], help=what)
+    for flag, what in (("--records", "DATASET_SPLIT=PATH of the mixture, and validation=PATH"),
+                       ("--iuv", "DATASET_SPLIT=PATH of rendered IUV"),
+                       ("--init", "PART=PATH of weights to start from")):  # fmt: skip
+        parser.add_argument(flag, nargs="+", action="extend", default=[], help=what)
     parser.add_argument("--pairs", type=Path, help="pairs of 2D joints and meshes")
     parser.add_argument("--checkpoints", type=Path, required=True,
                         help="folder of unfinished training, removed at the end")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder of the outputs")
-    parser.add_argument("--threads", type=int, help="of torch; results are bit-identical only "
-                        "for equal numbers of threads")  # fmt: skip
-
-
-def named_paths(items: list[str], flag: str) -> dict[str, Path]:
-    """Return {name: path} of NAME=PATH arguments.
-
-    Raises:
-        InputError: if one has no name, or two have the same.
-    """
-    paths: dict[str, Path] = {}
-    for item in items:
-        name, separator, path = item.partition("=")
-        if not separator or not name or not path:
-            raise InputError("--" + flag, "", item, "NAME=PATH")
-        if name in paths:
-            raise InputError("--" + flag, name, "two paths", "one")
-        paths[name] = Path(path)
-    return paths
+    for flag, what in (("--threads", "of torch; equal bytes need equal numbers of threads"),
+                       ("--workers", "threads that make batches ahead; changes no result"),
+                       ("--checkpoint-every", "steps; changes no result")):  # fmt: skip
+        parser.add_argument(flag, type=int, help=f"{what}; default: that of the settings")
 
 
 def main(args: argparse.Namespace) -> None:
     """Train the run, or finish one that was interrupted, and write its outputs."""
+    settings = read_settings(args)
+    sources = Sources(
+        named_paths(args.records, "--records"), named_paths(args.iuv, "--iuv"),
+        named_paths(args.init, "--init"), args.pairs,
+    )  # fmt: skip
+    wanted = {part for part, source in (settings.get("init") or {}).items() if source is not None}
+    if wanted != set(sources.init):
+        expected = f"the parts that the run starts from, {sorted(wanted)}"
+        raise InputError("--init", "", sorted(sources.init), expected)
+    inputs = {"body": args.body, **sources.files()}
+    for role, path in inputs.items():
+        if not path.is_file():
+            raise InputError(path, "", "no such file", f"the file of {role}")
+    run(settings, sources, inputs, args)
+
+
+def read_settings(args: argparse.Namespace) -> dict:
+    """Return the run's settings with the keys of `training` that change no result filled in.
+
+    Raises:
+        InputError: if a section is missing.
+    """
     settings = args.settings
     for section in SECTIONS:
         if section not in settings:
             raise InputError("--settings", section, "nothing", "the run's resolved settings")
-    paths = {flag: named_paths(getattr(args, flag), flag) for flag in ("records", "iuv", "init")}
-    wanted = {part for part, source in (settings.get("init") or {}).items() if source is not None}
-    if wanted != set(paths["init"]):
-        expected = f"the parts that the run starts from, {sorted(wanted)}"
-        raise InputError("--init", "", sorted(paths["init"]), expected)
-    inputs = {f"{flag}.{name}": path for flag in paths for name, path in paths[flag].items()}
-    inputs |= {"body": args.body} | ({"pairs": args.pairs} if args.pairs else {})
-    for role, path in inputs.items():
-        if not path.is_file():
-            raise InputError(path, "", "no such file", f"the file of {role}")
-    run(settings, paths, inputs, args)
+    given = {"threads": args.threads, "workers": args.workers,
+             "checkpoint_every": args.checkpoint_every}  # fmt: skip
+    given = {key: value for key, value in given.items() if value is not None}
+    training = {"workers": 0, "checkpoint_every": 500} | settings["training"] | given
+    return {**settings, "training": training}
 
 
-def run(settings: dict, paths: dict, inputs: dict[str, Path], args: argparse.Namespace) -> None:
+def run(settings: dict, sources: Sources, inputs: dict, args: argparse.Namespace) -> None:
     """Train under the lock of the checkpoint folder; the first process writes."""
     import torch
     from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -73,18 +75,17 @@ def run(settings: dict, paths: dict, inputs: dict[str, Path], args: argparse.Nam
     from pipeline.resume import CheckpointFolder, fingerprint
     from pipeline.training import fit
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    mark = fingerprint(settings, inputs)
-    folder = CheckpointFolder(args.checkpoints, mark)
+    if settings["training"].get("threads"):
+        torch.set_num_threads(settings["training"]["threads"])
+    folder = CheckpointFolder(args.checkpoints, fingerprint(settings, inputs))
     first = rank_zero_only.rank == 0  # further processes are started by the first, or by torchrun
     if first:
         folder.__enter__()
     try:
-        objective = build_objective(settings, args.body, paths, args.pairs)
+        objective = build_objective(settings, args.body, sources)
         outcome = fit(objective, settings["training"], settings["seed"], folder)
         if first:
-            write_outputs(args.out, settings, objective.network, outcome)
+            write_outputs(args.out, args.settings, objective.network, outcome)
             folder.remove()
     finally:
         if first:

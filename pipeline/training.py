@@ -63,9 +63,10 @@ def fit(
 
     Args:
         objective: network, batches and losses.
-        settings: the `training` section. batch_size is that of one optimiser step, shared by all
-            processes and by the `accumulate` pieces that each works through; loss terms that
-            average over labelled samples only do so within a piece.
+        settings: the `training` section; with steps: 0 no other key is read. batch_size is
+            that of one optimiser step, shared by all processes and by the `accumulate` pieces
+            that each works through; loss terms that average over labelled samples only do so
+            within a piece.
         seed: of the run.
         folder: where checkpoints go; entered by the first process.
         fabric: launched already; None builds it from the settings and launches it.
@@ -73,6 +74,8 @@ def fit(
     Raises:
         InputError: for settings that contradict each other, or a loss that is not finite.
     """
+    if not settings["steps"]:
+        return Outcome(History(0, 1), _scores(objective), 0)
     check_schedule(settings)
     _check(objective, settings)
     if fabric is None:
@@ -102,6 +105,17 @@ def _check(objective: Objective, settings: dict) -> None:
                              "a number of steps between two validations")  # fmt: skip
 
 
+def _scores(objective: Objective) -> dict[str, float]:
+    """Validate the network as it is, where there is a validation split."""
+    if objective.score is None:
+        return {}
+    objective.network.eval()
+    with torch.no_grad():
+        scores = dict(objective.validate(objective.network))
+    objective.network.train()
+    return scores
+
+
 class _Loop:
     """State of one training."""
 
@@ -121,10 +135,6 @@ class _Loop:
         self.validation: dict[str, float] = {}
         period = 1 if fabric.device.type == "cpu" else READ_EVERY
         self.history = History(self.steps, period)
-        self.optimizer = None
-        if self.steps == 0:
-            self.network.to(fabric.device)
-            return
         self.network.train()
         if settings["channels_last"]:
             self.network.to(memory_format=torch.channels_last)
@@ -143,9 +153,8 @@ class _Loop:
         if state is None:
             return
         self.network.load_state_dict(state["weights"])
-        if self.optimizer is not None:
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.fabric.strategy.precision.load_state_dict(state["precision"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.history.restore(state["history"])
         self.done, self.best, self.validation = state["step"], state["best"], state["validation"]
         if self.fabric.is_global_zero:
@@ -229,10 +238,7 @@ class _Loop:
                 self.folder.save(self.done, self._state())
 
     def _validate(self) -> None:
-        self.network.eval()
-        with torch.no_grad():
-            self.validation = dict(self.objective.validate(self.network))
-        self.network.train()
+        self.validation = _scores(self.objective)
         score = self.validation[self.objective.score]
         if self.settings["selection"] == "validation" and (
             self.best is None or score < self.best["scores"][self.objective.score]

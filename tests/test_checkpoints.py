@@ -78,6 +78,21 @@ def test_public_trunk_drops_its_classifier_and_lacks_counters(tmp_path):
     assert torch.equal(other.backbone["conv1"].weight, public["conv1.weight"])
 
 
+def test_the_trunk_of_a_flat_pose_network(tmp_path):
+    class Pose(nn.ModuleDict):
+        def __init__(self):
+            super().__init__({**trunk(), "final_layer": nn.Conv2d(4, 2, 1)})
+
+    given, other = Pose(), Pose()
+    path = write(tmp_path / "pose.pt", given.state_dict())
+    assert "final_layer.weight" in load_into(other, path, "backbone")
+    assert same(given["conv1"], other["conv1"])
+    assert not same(given["final_layer"], other["final_layer"])
+    net = Net()
+    load_into(net, path, "backbone")
+    assert same(given["conv1"], net.backbone["conv1"])
+
+
 @pytest.mark.parametrize("wrap", [lambda s: {f"module.{k}": v for k, v in s.items()},
                                   lambda s: {f"1.{k}": v.half() for k, v in s.items()},
                                   lambda s: {"state_dict": s, "meta": {"epoch": 3}},

@@ -1,0 +1,1 @@
+"""What is trained: network, batches and losses of each kind of run, for the one loop."""

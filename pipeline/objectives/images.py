@@ -1,0 +1,101 @@
+"""What the objectives on images share: batches from a mixture, and the validation split."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.body.assets import BodyAssets
+from pipeline.data.dataset import RecordsDataset
+from pipeline.data.mixture import Mixture, collate
+from pipeline.errors import InputError
+from pipeline.objectives.sources import VALIDATION, Sources
+
+VALIDATION_BATCH = 64  # samples at once; changes no result
+TERMS = ("preset", "iuv_size")  # entries of `loss` that are not weights
+
+
+class ImageObjective:
+    """A network on augmented crops of several datasets; subclasses give the losses."""
+
+    def __init__(
+        self,
+        settings: dict,
+        network: nn.Module,
+        assets: BodyAssets,
+        sources: Sources,
+        item: dict | None = None,
+    ) -> None:
+        """Open the records.
+
+        Args:
+            settings: the resolved run.
+            network: what is trained.
+            assets: the body.
+            sources: records of every dataset of the mixture; IUV where `item` asks for it.
+            item: settings of `RecordsDataset` beyond size and augmentation.
+        """
+        self.settings, self.network, self.assets = settings, network, assets
+        self.size = settings["network"]["image_size"]
+        self.validation = sources.records.get(VALIDATION)
+        self.score: str | None = None
+        loss = settings.get("loss") or {}
+        self.preset = loss.get("preset")
+        self.weights = {k: v for k, v in loss.items() if k not in TERMS and v is not None}
+        self.mixture: Mixture | None = None
+        if settings["training"]["steps"]:
+            self.mixture = open_mixture(settings, sources, item or {})
+
+    def batch(self, step: int, rows: slice) -> dict[str, Tensor]:
+        """Rows of the batch of a step: the keys of `RecordsDataset.item`, stacked."""
+        return self.mixture.batch(step, self.settings["training"]["batch_size"], rows)
+
+
+class BodyObjective(ImageObjective):
+    """An objective whose network predicts a body, judged by PA-MPJPE of 14 joints."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        """Open the records, see `ImageObjective`."""
+        super().__init__(*args, **kwargs)
+        self.score = "pa_mpjpe" if self.validation else None
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Mean errors in millimetres on the validation records, `pa_mpjpe` among them.
+
+        The ground truth is posed with each subject's gendered model, both meshes are centred on
+        the pelvis.
+        """
+        from pipeline.evaluation.measure import measure
+        from pipeline.evaluation.protocols import get_protocol
+
+        settings = {"image_size": self.size, "batch_size": VALIDATION_BATCH}
+        device = next(network.parameters(), torch.empty(0)).device
+        protocol = get_protocol("pw3d_rooted")
+        measured = measure(network, self.validation, protocol, self.assets, settings, device)
+        return {name: float(values.mean()) for name, values in measured.per_sample.items()}
+
+
+def open_mixture(settings: dict, sources: Sources, item: dict) -> Mixture:
+    """Return the mixture of a run's datasets.
+
+    Raises:
+        InputError: if a dataset of the mixture has no records, or no IUV where it is needed.
+    """
+    weights = settings["data"]["mixture"]
+    options = {"image_size": settings["network"]["image_size"],
+               "augmentation": settings["augmentation"], **item}  # fmt: skip
+    datasets = {}
+    for name in weights:
+        for flag, paths in (("--records", sources.records), ("--iuv", sources.iuv)):
+            if name not in paths and (flag == "--records" or item.get("iuv_size")):
+                raise InputError(flag, name, "no path", f"the file of {name}, part of the mixture")
+        datasets[name] = RecordsDataset(
+            sources.records[name], sources.iuv.get(name), options, train=True
+        )
+    return Mixture(datasets, weights, settings["seed"])
+
+
+def plain_batches(dataset: RecordsDataset, size: int):
+    """Yield all records, unaugmented and in order, in batches of at most `size`."""
+    for start in range(0, len(dataset), size):
+        rows = np.arange(start, min(start + size, len(dataset)))
+        yield collate([dataset.item(int(row), None) for row in rows])

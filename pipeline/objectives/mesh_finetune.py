@@ -1,0 +1,47 @@
+"""Train MPT on images: pose network and mesh transformer end to end (MPT, Sec. 3.3)."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.body.assets import BodyAssets
+from pipeline.losses import MeshTargets, mesh_losses, mesh_targets
+from pipeline.objectives.ground_truth import GroundTruth
+from pipeline.objectives.images import BodyObjective
+from pipeline.objectives.sources import Sources
+
+
+class MeshFinetuneObjective(BodyObjective):
+    """Vertices and joints of samples with an SMPL label; the others give what they have."""
+
+    def __init__(self, settings: dict, network: nn.Module, assets: BodyAssets, sources: Sources):
+        """Open the records, see `ImageObjective`."""
+        super().__init__(settings, network, assets, sources)
+        self.truth = GroundTruth(assets)
+
+    def targets(self, batch: dict[str, Tensor]) -> MeshTargets:
+        """Labels of a batch.
+
+        3D joints are regressed from the mesh where there is one, so that they are what the
+        predicted mesh is asked for; annotated ones stand in where there is none.
+        """
+        self.truth.to(batch["image"].device)
+        vertices = self.truth.vertices(batch)
+        found = mesh_targets(batch, vertices, self.truth.geometry)
+        regressed = self.truth.joints14(vertices)
+        regressed = torch.cat([regressed, torch.ones_like(regressed[..., :1])], -1)
+        found.joints = torch.where(found.has_vertices[:, None, None], regressed, found.joints)
+        return found
+
+    def losses(self, network: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Weighted terms of a batch."""
+        output = network(batch["image"])
+        return mesh_losses(
+            output, self.targets(batch), self.weights, self.truth.geometry, self.preset
+        )
+
+
+def build(
+    settings: dict, network: nn.Module, assets: BodyAssets, sources: Sources
+) -> MeshFinetuneObjective:
+    """The objective of a run."""
+    return MeshFinetuneObjective(settings, network, assets, sources)

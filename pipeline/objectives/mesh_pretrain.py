@@ -1,0 +1,130 @@
+"""Train the mesh transformer on synthetic heatmaps of motion capture (MPT, Secs. 3.1 and 3.2)."""
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.body.assets import BodyAssets
+from pipeline.cameras import ndc_to_pixels, project_weak
+from pipeline.data.pairs import PairSource
+from pipeline.errors import InputError
+from pipeline.losses import MeshTargets, mesh_losses
+from pipeline.models.mesh_transformer import TokenMaker
+from pipeline.objectives.ground_truth import GroundTruth
+from pipeline.objectives.sources import Sources
+from pipeline.synthesis.corruption import corrupt
+from pipeline.synthesis.heatmap_tokens import noisy_tokens
+
+JOINT_SET = "coco17"  # of the pairs
+
+
+class MeshPretrainObjective:
+    """From corrupted 2D joints, shown as heatmaps, to the mesh that they belong to.
+
+    The heatmaps are never made: their tokens come straight from the joints, which is exact, on
+    the device that trains, and pixel noise is added to them in the samples that have any.
+    """
+
+    def __init__(
+        self, settings: dict, network: nn.Module, assets: BodyAssets, source: PairSource | None
+    ) -> None:
+        """Keep the source of pairs; None for a run that is not trained."""
+        self.settings, self.network, self.source = settings, network, source
+        self.score: str | None = None
+        loss = settings.get("loss") or {}
+        self.preset = loss.get("preset")
+        self.weights = {k: v for k, v in loss.items() if k != "preset" and v is not None}
+        self.truth = GroundTruth(assets)
+        coco = torch.as_tensor(assets.J_regressor_coco, dtype=torch.float32)
+        self.truth.register_buffer("coco", coco, persistent=False)
+
+    def batch(self, step: int, rows: slice) -> dict[str, Tensor]:
+        """Rows of the batch of a step: bodies and their joints in a crop."""
+        return self.source.batch(step, self.settings["training"]["batch_size"], rows)
+
+    def losses(self, network: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Weighted terms of a batch."""
+        device = batch["keypoints"].device
+        self.truth.to(device)
+        # The loop has seeded torch by (seed, step); the device's stream follows from it.
+        generator = torch.Generator(device).manual_seed(int(torch.randint(2**62, ())))
+        output = network(self.evidence(batch, generator), generator)
+        geometry = self.truth.geometry
+        return mesh_losses(output, self.targets(batch), self.weights, geometry, self.preset)
+
+    def evidence(
+        self, batch: dict[str, Tensor], generator: torch.Generator
+    ) -> Tensor | TokenMaker:
+        """What the network is shown: a maker of heatmap tokens, or corrupted coordinates."""
+        options, heatmap = self.settings["corruption"], self.settings["network"]["heatmap"]
+        size, patch = heatmap["size"], heatmap["patch"]
+        joints = ndc_to_pixels(batch["keypoints"][..., :2], size)
+        corrupted = corrupt(joints, options, generator)
+        if self.settings["network"].get("input", "heatmaps") == "coordinates":
+            xy = 2 * corrupted.keypoints / size - 1
+            return torch.cat([xy, corrupted.amplitude[..., None]], -1)
+
+        def tokens(weight: Tensor, bias: Tensor) -> Tensor:
+            return noisy_tokens(
+                corrupted, weight, bias, size, patch, options["sigma"], options["convention"],
+                generator,
+            )  # fmt: skip
+
+        return tokens
+
+    @torch.no_grad()
+    def targets(self, batch: dict[str, Tensor]) -> MeshTargets:
+        """Labels of a batch: mesh, its fourteen joints, and their projection.
+
+        Departure: the projection is that of the weak-perspective camera that fits the uncorrupted
+        COCO joints best. The virtual camera's own differs from it by a few pixels of perspective,
+        which the predicted camera (s, tx, ty) cannot express either.
+        """
+        valid = torch.ones(len(batch["betas"]), dtype=torch.bool, device=batch["betas"].device)
+        vertices = self.truth.vertices({**batch, "has_smpl": valid})
+        centred = self.truth.centred(vertices)
+        joints = self.truth.joints14(vertices)
+        cam = fit_weak_camera(self.truth.coco @ centred, batch["keypoints"][..., :2])
+        ones = torch.ones_like(joints[..., :1])
+        points = torch.cat([project_weak(joints, cam), ones], -1)
+        return MeshTargets(centred, valid, torch.cat([joints, ones], -1), points)
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """Not called: there is no score."""
+        raise InputError("--records", "validation", "a split of images", "none for mesh_pretrain")
+
+
+def fit_weak_camera(points: Tensor, projected: Tensor) -> Tensor:
+    """Return the camera (s, tx, ty) that projects points nearest to where they are seen.
+
+    Args:
+        points: (B, N, 3) in metres, camera axes.
+        projected: (B, N, 2) in [-1, 1].
+
+    Returns:
+        (B, 3), least squares; see `project_weak`.
+    """
+    plane = points[..., :2]
+    mean_plane, mean_seen = plane.mean(1, keepdim=True), projected.mean(1, keepdim=True)
+    centred = plane - mean_plane
+    scale = (centred * (projected - mean_seen)).sum((1, 2)) / centred.square().sum((1, 2))
+    shift = mean_seen[:, 0] / scale[:, None] - mean_plane[:, 0]
+    return torch.cat([scale[:, None], shift], -1)
+
+
+def build(
+    settings: dict, network: nn.Module, assets: BodyAssets, sources: Sources
+) -> MeshPretrainObjective:
+    """The objective of a run."""
+    options = settings["network"]
+    if options["heatmap"]["joint_set"] != JOINT_SET:
+        saw = options["heatmap"]["joint_set"]
+        raise InputError("network", "heatmap.joint_set", saw, f"{JOINT_SET}, as in the pairs")
+    source = None
+    if settings["training"]["steps"]:
+        if sources.pairs is None:
+            raise InputError("--pairs", "", "no path", "the file of the verb pairs")
+        if settings["data"].get("heading", "keep") != "keep":
+            raise InputError("data", "heading", settings["data"]["heading"],
+                             "keep; headings are drawn with the pairs (heading_deg)")  # fmt: skip
+        source = PairSource(sources.pairs, settings, settings["seed"])
+    return MeshPretrainObjective(settings, network, assets, source)
