@@ -85,7 +85,7 @@ def _subject_samples(
         if take(image, "frame_idx", subject.where) % settings["frame_step"] == 0:
             sequences[Path(take(image, "file_name", subject.where)).parts[0]].append(image)
     for name, frames in sequences.items():
-        if name in settings.get("skip_sequences", ()):
+        if name in (settings.get("skip_sequences") or ()):
             selection.skipped["sequence known to be broken"] += len(frames)
         else:
             yield from _sequence(raw, name, frames, boxes, subject, settings, model, selection)

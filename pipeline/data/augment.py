@@ -82,7 +82,8 @@ def turn_points(points: np.ndarray, rotation: float, flip: bool, swap: np.ndarra
         swap: (J,) the joint set's flip permutation.
     """
     turned = points.copy()
-    turned[:, :3] = points[:, :3] @ rotation_about_z(rotation).T
+    if rotation:
+        turned[:, :3] = points[:, :3] @ rotation_about_z(rotation).T
     if flip:
         turned = turned[swap]
         turned[:, 0] *= -1

@@ -1,12 +1,12 @@
 """Training and evaluation samples read from records."""
 
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 
-from pipeline.body.atlas import flip_parts, mirrored_u
 from pipeline.data.augment import Augmentation, colour_table, draw, turn_points, turn_pose
 from pipeline.data.crops import (
     compose,
@@ -24,6 +24,7 @@ from pipeline.rotations import axis_angle_to_matrix
 # Samples are made side by side by threads; OpenCV's own would only compete with them.
 cv2.setNumThreads(1)
 
+EYE = np.broadcast_to(np.eye(3, dtype=np.float32), (24, 3, 3))
 SWAP = {name: flip_permutation(name) for name in ("spin24", "coco17")}
 
 
@@ -38,9 +39,9 @@ class RecordsDataset:
         Args:
             records_path: records of one dataset and split.
             iuv_path: the matching IUV file, or None.
-            settings: image_size (pixels); for IUV iuv_size (pixels) and iuv_flip ("symmetric"
-                or "none": whether the body's atlas mirrors onto itself); when training,
-                augmentation, as in params.
+            settings: image_size (pixels); for IUV iuv_size (pixels) and iuv_flip (the tables
+                of `IuvMaps`, None for an atlas that does not mirror onto itself); when
+                training, augmentation, as in params.
             train: whether samples are augmented.
         """
         self.records = Records(records_path)
@@ -48,7 +49,7 @@ class RecordsDataset:
         self.size, self.iuv_size = settings["image_size"], settings.get("iuv_size")
         self.iuv = None
         if iuv_path and self.iuv_size:
-            self.iuv = IuvMaps(iuv_path, len(self.records), iuv_flip(settings.get("iuv_flip")))
+            self.iuv = IuvMaps(iuv_path, len(self.records), settings.get("iuv_flip"))
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -120,19 +121,15 @@ class RecordsDataset:
     def _body(self, index: int, change: Augmentation) -> dict:
         """Return the 3D labels, turned as the image is."""
         records = self.records
-        joints, pose = np.zeros((24, 4), np.float32), np.zeros((24, 3), np.float32)
+        joints, rotmats = np.zeros((24, 4), np.float32), EYE.copy()
         betas, gender, valid = np.zeros(10, np.float32), 0, False
         if records.joints_3d is not None:
             joints = convert(records.joints_3d[index], records.joint_set, "spin24")
             joints = turn_points(joints, change.rotation, change.flip, SWAP["spin24"])
-        if records.smpl_valid is not None:
-            pose = np.concatenate([records.global_orient[index][None], records.body_pose[index]])
-            betas, gender = records.betas[index], records.gender[index]
-            valid = bool(records.smpl_valid[index])
-        rotmats = axis_angle_to_matrix(torch.from_numpy(pose)).numpy()
-        if valid:
-            turned = turn_pose(rotmats[None], np.array([change.rotation]), np.array([change.flip]))
-            rotmats = turned[0]
+        if records.smpl_valid is not None and records.smpl_valid[index]:
+            betas, gender, valid = records.betas[index], records.gender[index], True
+            turn = np.array([change.rotation]), np.array([change.flip])
+            rotmats = turn_pose(self._rotmats[index : index + 1], *turn)[0]
         return {
             "joints_3d": joints,
             "rotmats": rotmats,
@@ -140,6 +137,13 @@ class RecordsDataset:
             "gender": np.int64(gender),
             "has_smpl": np.bool_(valid),
         }
+
+    @cached_property
+    def _rotmats(self) -> np.ndarray:
+        """All poses as matrices, (N, 24, 3, 3): one by one they cost more than a warp."""
+        records = self.records
+        pose = np.concatenate([records.global_orient[:, None], records.body_pose], 1)
+        return axis_angle_to_matrix(torch.from_numpy(pose)).numpy()
 
     def _iuv(self, index: int, from_stored: np.ndarray, change: Augmentation) -> dict:
         """Return the IUV label; an empty one where there is none."""
@@ -151,10 +155,3 @@ class RecordsDataset:
                 index, from_stored, stored_size, self.size, self.iuv_size, change.flip
             )
         return {"part": part, "uv": uv, "has_iuv": np.bool_(valid)}
-
-
-def iuv_flip(kind: str | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the tables of a mirror-symmetric atlas; None for any other."""
-    if kind != "symmetric":
-        return None
-    return flip_parts(), mirrored_u()

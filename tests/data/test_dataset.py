@@ -170,7 +170,7 @@ def test_iuv_follows_the_crop(path: Path, tmp_path: Path) -> None:
 def test_mirrored_iuv_without_a_table_is_no_label(path: Path, tmp_path: Path) -> None:
     iuv = write_iuv(tmp_path / "iuv.h5", path)
     flipping = SETTINGS["augmentation"] | {"flip": 1.0, "rotation_zero": 1.0, "scale": 0.0}
-    settings = SETTINGS | {"iuv_size": 32, "augmentation": flipping, "iuv_flip": "none"}
+    settings = SETTINGS | {"iuv_size": 32, "augmentation": flipping, "iuv_flip": None}
     dataset = RecordsDataset(path, iuv, settings, train=True)
     assert not dataset.item(0, rng(0))["has_iuv"]
     swap, mirror_u = np.arange(25), np.zeros(25, bool)
