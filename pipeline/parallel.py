@@ -1,0 +1,45 @@
+"""Work spread over processes, results in the order of the items."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ordered_map(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    workers: int,
+    start: Callable[..., None],
+    arguments: tuple = (),
+) -> Iterator[Result]:
+    """Yield function(item) of every item, in order.
+
+    Args:
+        function: a module's function that reads what `start` left in its module.
+        items: what to work on; they and the results travel between processes.
+        workers: processes; up to one works in this process.
+        start: called once in each process, before its first item.
+        arguments: of `start`.
+    """
+    if workers <= 1:
+        start(*arguments)
+        yield from map(function, items)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("fork"), start, arguments)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def one_thread() -> None:
+    """Keep the numeric libraries of this process to one thread: processes are the parallelism."""
+    import cv2
+    import torch
+
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)

@@ -1,0 +1,1 @@
+"""Pictures of meshes: the z-buffer, surface coordinates, overlays."""
