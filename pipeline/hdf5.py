@@ -1,11 +1,16 @@
-"""Opening HDF5 files so that a damaged one ends in one clear line."""
+"""HDF5 files whose damage, or a full disk, ends in one clear line."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from pipeline.errors import InputError
+
+SPARE = 1 << 20  # bytes that HDF5 may need beyond the arrays, to index them and to close
 
 
 def open_hdf5(path: Path | str) -> h5py.File:
@@ -42,3 +47,16 @@ def mapped(file: h5py.File, name: str) -> np.ndarray:
     if offset is None or data.size == 0:
         return data[()]
     return np.memmap(file.filename, data.dtype, "r", offset, data.shape)
+
+
+def require_space(path: Path | str, count: int) -> None:
+    """Check that the disk has room for `count` more bytes of an HDF5 file and its indices.
+
+    A write that fails inside HDF5 leaves the library unable to close the file and crashes the
+    interpreter at its end, so the disk is asked before.
+
+    Raises:
+        OSError: ENOSPC, if it has not; `pipeline.files.atomic` turns it into one line.
+    """
+    if shutil.disk_usage(Path(path).parent).free < count + SPARE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -19,7 +19,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.files import atomic
-from pipeline.hdf5 import open_hdf5
+from pipeline.hdf5 import open_hdf5, require_space
 from pipeline.images import decode_jpeg, encode_jpeg
 from pipeline.record_schema import (
     CHUNK,
@@ -34,7 +34,6 @@ from pipeline.record_schema import (
 )
 
 __all__ = ["FIELDS", "GENDERS", "Records", "RecordsWriter", "subset", "validate"]
-
 BLOCK = 1024  # rows that the writer stacks at once
 SMPL_LABEL = {"global_orient", "body_pose", "betas"}
 
@@ -73,12 +72,14 @@ class RecordsWriter:
                       "rule": rule, "frames": FRAMES, "source_sha256": source_sha256}  # fmt: skip
         sets = {"keypoint_set": keypoint_set, "joint_set": joint_set, "root": root}
         self.attrs |= {key: value for key, value in sets.items() if value}
-        self._stack = ExitStack()
-        part = self._stack.enter_context(atomic(self.path))
-        self._file = h5py.File(part, "w")
-        self._data = self._file.create_dataset(
-            "image/data", (0,), "u1", maxshape=(None,), chunks=(CHUNK,), track_times=False
-        )
+        with ExitStack() as stack:
+            part = stack.enter_context(atomic(self.path))
+            require_space(part, CHUNK)
+            self._file = stack.enter_context(h5py.File(part, "w"))
+            self._data = self._file.create_dataset(
+                "image/data", (0,), "u1", maxshape=(None,), chunks=(CHUNK,), track_times=False
+            )
+            self._stack = stack.pop_all()  # left by close or by an error
         self._pending, self._offsets = bytearray(), [0]
         self._rows: list[dict[str, np.ndarray]] = []
         self._blocks: list[dict[str, np.ndarray]] = []
@@ -148,10 +149,7 @@ class RecordsWriter:
 
     def _abort(self, error: BaseException) -> None:
         """Drop the unfinished file; a full disk is reported as such by `atomic`."""
-        try:
-            self._file.close()
-        finally:
-            self._stack.__exit__(type(error), error, error.__traceback__)
+        self._stack.__exit__(type(error), error, error.__traceback__)
 
     def _row(self, given: dict) -> dict[str, np.ndarray]:
         """Return one checked array per field."""
@@ -184,6 +182,7 @@ class RecordsWriter:
             self._rows = []
         start = self._data.shape[0]
         count = len(self._pending) if last else len(self._pending) // CHUNK * CHUNK
+        require_space(self.path, count + CHUNK)  # a chunk is stored whole
         self._data.resize(start + count, axis=0)
         self._data[start:] = np.frombuffer(self._pending, "u1", count)
         self._pending = self._pending[count:]
@@ -197,6 +196,7 @@ class RecordsWriter:
             absent.add("K")
         if not columns["smpl_valid"].any():
             absent |= {key for key, field in FIELDS.items() if field.path.startswith("smpl/")}
+        require_space(self.path, sum(column.nbytes for column in columns.values()))
         for key, field in FIELDS.items():
             if key not in absent:
                 self._file.create_dataset(field.path, data=columns[key], track_times=False)

@@ -4,6 +4,7 @@ import pickle
 import shutil
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -187,6 +188,19 @@ def test_a_wrong_row_leaves_no_file(tmp_path: Path, case: str) -> None:
 def test_no_rows_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least one"):
         write(tmp_path / "toy.h5", [])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_full_disk_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    """When the file is opened, at its images, and at its arrays."""
+    free = iter([1 << 40] * (call - 1) + [1000])
+    usage = lambda folder: SimpleNamespace(free=next(free))  # noqa: E731
+    monkeypatch.setattr("pipeline.hdf5.shutil.disk_usage", usage)
+    with pytest.raises(InputError, match="full disk"):
+        write(tmp_path / "toy.h5", [row(0)])
     assert list(tmp_path.iterdir()) == []
 
 
