@@ -42,7 +42,8 @@ watch:
 
 # Everything that the workflow makes, except what a user put under data/raw by hand.
 clean:
-	rm -rf .snakemake logs runs results checkpoints data/body data/records data/mocap data/pairs data/iuv
+	rm -rf .snakemake logs runs results checkpoints \
+	  data/demo data/real data/body data/records data/mocap data/pairs data/iuv
 
 $(VENV)/.ok: envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

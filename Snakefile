@@ -7,13 +7,17 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "params.yaml"
-
-
 sys.path.insert(0, workflow.basedir)
 
-from pipeline.workflow.phases import PHASES, STEPS, targets
-from pipeline.workflow.plan import open_plan
+from pipeline.workflow.phases import PHASES, targets
+from pipeline.workflow.plan import check_file, open_plan
+
+if workflow.is_main_process:
+    check_file()
+
+
+configfile: "params.yaml"
+
 
 plan = open_plan(config, workflow.is_main_process)
 

@@ -96,6 +96,21 @@ def _check_levels(tree: dict, network: dict, path: str) -> None:
             _check_levels(tree, value, f"{path}.{key}")
 
 
+def check_demo(tree: dict) -> None:
+    """Refuse splits of subjects whose demo recordings are not made.
+
+    Raises:
+        Refused: naming the split.
+    """
+    made = tree["demo"].get("h36m", {})
+    known = {*made.get("subjects_train", ()), *made.get("subjects_test", ())}
+    for name, split in tree["data"]["datasets"].get("h36m", {}).get("splits", {}).items():
+        missing = sorted(set(split["subjects"]) - known)
+        if tree["source"] == "demo" and missing:
+            raise Refused(f"data.datasets.h36m.splits.{name}.subjects", missing,
+                          "subjects of demo.h36m")  # fmt: skip
+
+
 def check_tables(tree: dict) -> None:
     """Refuse protocols, metrics and paper rows that do not exist, and rows of one name.
 

@@ -10,7 +10,7 @@ from pipeline.params.variants import Run, Runs
 
 SECTIONS = {
     "body": sections.Body,
-    "demo": dict[str, Any],
+    "demo": sections.Demo,
     "data": sections.Data,
     "mocap": sections.Mocap,
     "synthesis": sections.Synthesis,
@@ -94,6 +94,7 @@ def _resolve(tree: dict) -> Params:
     read(sections.Count, tree["seed"], "seed")
     for section, schema in SECTIONS.items():
         read(schema, tree[section], section)
+    checks.check_demo(tree)
     runs = Runs(tree)
     for run in list(runs):
         checks.check_run(tree, runs, run, run.key.replace("/", "."))

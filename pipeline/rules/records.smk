@@ -20,7 +20,7 @@ rule convert:
     params:
         settings=plan.settings("convert"),
         code=plan.code("convert"),
-        raw=f"{plan.raw}/{{dataset}}",
+        raw=plan.raw,
         partial="--allow-partial" if plan.params.tree["source"] == "demo" else "",
     shell:
         "python -m pipeline convert {wildcards.dataset} --split {wildcards.split}"

@@ -149,6 +149,11 @@ rule contact_sheet:
         " --body {input.body} --out {output} > {log} 2>&1"
 
 
+rule figures:
+    input:
+        plan.figures(),
+
+
 rule report:
     input:
         tables=expand("results/{table}.csv", table=plan.params.tree["tables"]),

@@ -17,7 +17,7 @@ rule body_demo:
         runtime=10,
     params:
         code=plan.code("body_demo"),
-        raw="data/demo/body_models",
+        raw=subpath(output[0], strip_suffix=".manifest.json"),
     shell:
         "(python -m pipeline body-demo --out {params.raw} && python -m pipeline manifest"
         " body_models --raw {params.raw} --out {output}) > {log} 2>&1"
@@ -40,7 +40,7 @@ rule body:
     params:
         settings=plan.settings("body"),
         code=plan.code("body"),
-        raw=f"{plan.raw}/body_models",
+        raw=plan.raw,
     shell:
         "python -m pipeline body --raw {params.raw} --settings {params.settings:q}"
         " --out {output} > {log} 2>&1"
@@ -64,7 +64,7 @@ rule demo:
     params:
         settings=plan.settings("demo"),
         code=plan.code("demo"),
-        raw="data/demo/{dataset}",
+        raw=subpath(output[0], strip_suffix=".manifest.json"),
     shell:
         "python -m pipeline demo {wildcards.dataset} --body {input.body}"
         " --settings {params.settings:q} --workers {threads} --out {params.raw}"

@@ -19,7 +19,7 @@ rule mocap:
     params:
         settings=plan.settings("mocap"),
         code=plan.code("mocap"),
-        raw=f"{plan.raw}/amass",
+        raw=plan.raw,
     shell:
         "python -m pipeline mocap --raw {params.raw} --manifest {input}"
         " --settings {params.settings:q} --workers {threads} --out {output} > {log} 2>&1"

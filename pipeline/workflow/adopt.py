@@ -16,15 +16,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from pipeline.errors import InputError
 from pipeline.workflow.phases import PHASES
-
-if TYPE_CHECKING:
-    from pipeline.workflow.plan import Plan
 
 GUARD = "PIPELINE_ADOPTING"  # path of a JSON file {job: code version} while records are written
 LONG_AGO = 946684800  # 2000-01-01
@@ -49,7 +45,7 @@ class Adoption:
     problem: str = ""
 
 
-def adopt_if_needed(plan: "Plan", log: Log) -> None:
+def adopt_if_needed(log: Log) -> None:
     """Write Snakemake's records of restored files, if DVC has restored any since the last time.
 
     Inside a stage of DVC its outputs are made older than any input instead: DVC may have given

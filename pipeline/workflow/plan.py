@@ -1,5 +1,6 @@
 """What the rules ask of the parameters: settings, code versions, inputs. The Snakefile's side."""
 
+import itertools
 import json
 import os
 import sys
@@ -25,10 +26,10 @@ class Plan:
         guard = os.environ.get(adopt.GUARD)
         self._locked = json.loads(Path(guard).read_text()) if guard else None
 
-    @property
-    def raw(self) -> str:
-        """Folder that holds the raw distributions."""
-        return "data/demo" if self.params.tree["source"] == "demo" else "data/raw"
+    def raw(self, wildcards: Any, input: Any) -> str:
+        """Return the folder of the raw files whose list is the job's first input."""
+        folder = "data/demo" if self.params.tree["source"] == "demo" else "data/raw"
+        return f"{folder}/{Path(input[0]).name.removesuffix('.manifest.json')}"
 
     @property
     def listed(self) -> str:
@@ -166,19 +167,31 @@ class Plan:
 def open_plan(config: dict, main: bool) -> Plan:
     """Return the plan of a Snakemake configuration.
 
-    In the main process params.yaml is read once more for keys that stand twice, and what DVC has
-    restored is made known to Snakemake. Mistakes end as one line and status 1.
+    In the main process, what DVC has restored is made known to Snakemake. `python` in the rules'
+    commands is the one that runs Snakemake, unless a conda environment comes first.
     """
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
-        if main and adopt.GUARD not in os.environ:
-            read_file()
         plan = Plan(load(config))
     except InputError as error:
         stop(error)
     if main:
-        adopt.adopt_if_needed(plan, lambda line: print(line, file=sys.stderr))
+        adopt.adopt_if_needed(lambda line: print(line, file=sys.stderr))
     return plan
+
+
+def check_file() -> None:
+    """Refuse a params.yaml with a mistake anywhere, in overlays that are not chosen too."""
+    if adopt.GUARD in os.environ:
+        return
+    try:
+        config = read_file()
+        overlays = [config.get(table) for table in ("sources", "scales")]
+        names = (overlay if isinstance(overlay, dict) else () for overlay in overlays)
+        for source, scale in itertools.product(*names):
+            load({**config, "source": source, "scale": scale})
+    except InputError as error:
+        stop(error)
 
 
 def stop(error: InputError) -> NoReturn:
