@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.errors import InputError
 from pipeline.joints import JOINT_SETS
 from pipeline.models.resnet import BasicBlock, Bottleneck, initialise
 from pipeline.models.settings import read_settings
@@ -178,4 +179,6 @@ def _transition(widths: list[int], branches: int) -> nn.ModuleList:
 def build(settings: dict, assets: object = None, where: str = "network") -> HigherHRNet:
     """The network that `settings` describe; the body assets are not needed."""
     options = read_settings(HigherHRNetSettings, settings, where)
+    if options.image_size % 32:
+        raise InputError(where, "image_size", options.image_size, "a multiple of 32")
     return HigherHRNet(options.width, len(JOINT_SETS[options.joint_set]), options.modules)

@@ -13,7 +13,7 @@ _LIMBS = (
     *("r_wrist", "r_elbow", "r_shoulder", "l_shoulder", "l_elbow", "l_wrist"),
 )
 J14 = (*_LIMBS, "neck", "head")
-J14_IN_H36M17 = indices("h36m17", (*_LIMBS, "jaw_h36m", "head_h36m"))
+J14_IN_H36M17 = indices("h36m17", (*_LIMBS, "neck_h36m", "head_h36m"))
 J14_IN_SPIN24 = indices("spin24", (*_LIMBS, "neck_lsp", "head_h36m"))
 PELVIS_IN_H36M17 = index("h36m17", "pelvis")
 

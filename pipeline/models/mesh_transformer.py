@@ -1,7 +1,6 @@
 """MPT's mesh transformer: joint and vertex queries attend to 2D evidence and become 3D points."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -9,65 +8,18 @@ from torch import Tensor, nn
 
 from pipeline.body.assets import BodyAssets
 from pipeline.errors import InputError
-from pipeline.joints import JOINT_SETS
 from pipeline.models.mesh_joints import J14, J14_IN_H36M17, PELVIS_IN_H36M17
+from pipeline.models.mesh_transformer_settings import (
+    MeshTransformerSettings,
+    read_mesh_transformer_settings,
+)
 from pipeline.models.precision import full_precision
-from pipeline.models.settings import choice, read_settings
 from pipeline.models.transformer import Block, EncoderLayer, initialise
 from pipeline.models.upsampling import FixedUpsampling, LearnedUpsampling
 from pipeline.synthesis.heatmap_tokens import dense_tokens
 
 CAMERA_HIDDEN = 250  # METRO's camera head
 TokenMaker = Callable[[Tensor, Tensor], Tensor]  # (grid_weight, grid_bias) -> (B, T, D)
-
-
-@dataclass(frozen=True)
-class HeatmapSettings:
-    """Side of the maps and of a patch in pixels, and how patches become tokens."""
-
-    size: int = 224
-    patch: int = 8
-    joint_set: str = "coco17"
-    grid_projection: str = choice("linear", "mlp_gelu")
-
-
-@dataclass(frozen=True)
-class MeshTransformerSettings:
-    """Sizes and readings of the paper's open points; the defaults are the paper's numbers."""
-
-    kind: str = "mesh_transformer"
-    image_size: int = 224
-    heatmap: HeatmapSettings = field(default_factory=HeatmapSettings)
-    input: str = choice("heatmaps", "coordinates", "image_features")
-    feature_channels: int | None = None  # of image features
-    hidden: tuple[int, ...] = (1024, 256, 64)
-    token_dims: tuple[int, ...] = (2051, 512, 128)
-    layers: int = 4
-    heads: int = 4
-    feedforward: int | str = 3072  # or a multiple of the hidden width: "4x", "2x"
-    dropout: float = 0.1
-    vertices: int = 431
-    joints: int = 14
-    query: str = choice("template", "pooled")
-    upsample: str = choice("learned", "fixed")
-    camera: str = choice("linear", "token")
-    mvm_max: float = 0.3
-    mask_value: float = 0.01
-
-    def grid_shape(self) -> tuple[int, int]:
-        """Number of evidence tokens and of values in each before projection."""
-        if self.input == "coordinates":
-            return len(JOINT_SETS[self.heatmap.joint_set]), 3
-        if self.input == "image_features":
-            return (self.image_size // 32) ** 2, self.feature_channels
-        side = self.heatmap.size // self.heatmap.patch
-        return side**2, len(JOINT_SETS[self.heatmap.joint_set]) * self.heatmap.patch**2
-
-    def feedforward_width(self, hidden: int) -> int:
-        """Inner width of the feed-forward layers of a block."""
-        if isinstance(self.feedforward, int):
-            return self.feedforward
-        return hidden * int(self.feedforward.removesuffix("x"))
 
 
 class MeshTransformer(nn.Module):
@@ -250,8 +202,6 @@ def _level(options: MeshTransformerSettings, assets: BodyAssets) -> int:
     sizes = [len(ids) for ids in assets.levels]
     if options.vertices not in sizes:
         raise InputError("network", "vertices", options.vertices, f"a level of the body: {sizes}")
-    if options.joints != len(J14):
-        raise InputError("network", "joints", options.joints, f"{len(J14)} joint queries")
     return sizes.index(options.vertices)
 
 
@@ -270,4 +220,4 @@ def _template(assets: BodyAssets, level: int) -> Tensor:
 
 def build(settings: dict, assets: BodyAssets, where: str = "network") -> MeshTransformer:
     """The network that `settings` describe."""
-    return MeshTransformer(read_settings(MeshTransformerSettings, settings, where), assets)
+    return MeshTransformer(read_mesh_transformer_settings(settings, where), assets)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from pipeline.body.assets import BodyAssets
 from pipeline.errors import InputError
 from pipeline.models.build import build_network
-from pipeline.models.mesh_transformer import MeshTransformer, MeshTransformerSettings
+from pipeline.models.mesh_transformer import MeshTransformer
+from pipeline.models.mesh_transformer_settings import read_mesh_transformer_settings
 from pipeline.models.resnet import BackboneSettings, ResNet
 from pipeline.models.settings import choice, read_settings
 
@@ -37,25 +38,31 @@ class MPTSettings:
 class MPT(nn.Module):
     """Pose network and mesh transformer, trained together unless the former is frozen.
 
-    Source: MPT, Secs. 3.2 and 3.3. With `image_features` the pose network is its ResNet trunk
-    alone, since the layers above it would never be used. `coordinates` are decoded, which has no
-    gradient, so the pose network then stays as it is.
+    Source: MPT, Secs. 3.2 and 3.3. With `image_features` there is only the pose network's ResNet
+    trunk, named `backbone`, since the layers above it would never be used. `coordinates` are
+    decoded, which has no gradient, so the pose network then stays as it is.
     """
 
-    def __init__(self, options: MPTSettings, pose_network: nn.Module, regressor: MeshTransformer):
+    def __init__(self, options: MPTSettings, encoder: nn.Module, regressor: MeshTransformer):
         super().__init__()
         self.options = options
-        self.pose_network = pose_network
+        self.part = "backbone" if options.input == "image_features" else "pose_network"
+        self.add_module(self.part, encoder)
         self.regressor = regressor
         self.frozen = options.freeze_backbone or options.input == "coordinates"
         if self.frozen:
-            pose_network.requires_grad_(False).eval()
+            encoder.requires_grad_(False).eval()
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The network on the image: `pose_network`, or `backbone` for image features."""
+        return self.get_submodule(self.part)
 
     def train(self, mode: bool = True) -> "MPT":
         """Set the mode; a frozen pose network keeps its running statistics."""
         super().train(mode)
         if self.frozen:
-            self.pose_network.eval()
+            self.encoder.eval()
         return self
 
     def forward(self, image: Tensor, generator: torch.Generator | None = None) -> dict:
@@ -70,10 +77,10 @@ class MPT(nn.Module):
         """What the transformer attends to, see `MeshTransformer.forward`."""
         with torch.no_grad() if self.frozen else nullcontext():
             if self.options.input == "image_features":
-                return self.pose_network(image)
+                return self.encoder(image)
             if self.options.input == "coordinates":
-                return decode(self.pose_network.pose_maps(image))
-            return self.pose_network.pose_maps(image, self.regressor.options.heatmap.size)
+                return decode(self.encoder.pose_maps(image))
+            return self.encoder.pose_maps(image, self.regressor.options.heatmap.size)
 
 
 def decode(maps: Tensor) -> Tensor:
@@ -111,19 +118,19 @@ def build(settings: dict, assets: BodyAssets, where: str = "network") -> MPT:
     size = options.pose_network.get("image_size", options.image_size)
     if size != options.image_size:
         raise InputError(where, "pose_network.image_size", size, f"{options.image_size}")
-    regressor = read_settings(MeshTransformerSettings, options.regressor, f"{where}.regressor")
+    regressor = read_mesh_transformer_settings(options.regressor, f"{where}.regressor")
     wanted = REGRESSOR_INPUT[options.input]
     if options.regressor.get("input", wanted) != wanted:
         raise InputError(where, "regressor.input", regressor.input, f"{wanted}, or no such key")
     regressor = dataclasses.replace(regressor, input=wanted)
     if options.input != "image_features":
-        pose_network = build_network(options.pose_network, assets, f"{where}.pose_network")
+        encoder = build_network(options.pose_network, assets, f"{where}.pose_network")
     else:
-        pose_network = _trunk(options.pose_network, f"{where}.pose_network")
+        encoder = _trunk(options.pose_network, f"{where}.pose_network")
         regressor = dataclasses.replace(
-            regressor, image_size=options.image_size, feature_channels=pose_network.channels
+            regressor, image_size=options.image_size, feature_channels=encoder.channels
         )
-    return MPT(options, pose_network, MeshTransformer(regressor, assets))
+    return MPT(options, encoder, MeshTransformer(regressor, assets))
 
 
 def _trunk(settings: dict, where: str) -> ResNet:

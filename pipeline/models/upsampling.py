@@ -13,8 +13,7 @@ class FixedUpsampling(nn.Module):
     """Each vertex as a fixed combination of its (three) neighbours on the coarser level.
 
     The rows of the public matrices do not sum to one exactly, so this is meant for vertices
-    relative to a root near the body's centre. Gathering is several times faster than a sparse
-    product at this size and has a deterministic forward pass.
+    relative to a root near the body's centre.
     """
 
     def __init__(self, matrices: list[csr_matrix]) -> None:
@@ -22,19 +21,53 @@ class FixedUpsampling(nn.Module):
         super().__init__()
         self.count = len(matrices)
         for number, matrix in enumerate(matrices):
-            index, weight = neighbours(matrix)
-            self.register_buffer(f"index{number}", torch.from_numpy(index), persistent=False)
-            self.register_buffer(f"weight{number}", torch.from_numpy(weight), persistent=False)
+            self._keep(f"rows{number}", csr_matrix(matrix))
+            self._keep(f"columns{number}", csr_matrix(matrix.T))
+
+    def _keep(self, name: str, matrix: csr_matrix) -> None:
+        parts = {
+            "index": matrix.indices.astype(np.int64),
+            "start": matrix.indptr[:-1].astype(np.int64),
+        }
+        parts["weight"] = matrix.data.astype(np.float32)
+        for part, array in parts.items():
+            tensor = torch.from_numpy(array)
+            self.register_buffer(f"{name}_{part}", tensor, persistent=False)
+
+    def _kept(self, name: str) -> tuple[Tensor, Tensor, Tensor]:
+        return tuple(getattr(self, f"{name}_{part}") for part in ("index", "start", "weight"))
 
     def forward(self, vertices: Tensor) -> list[Tensor]:
         """(B, n, 3) to the finer levels' (B, n', 3), in ascending order."""
-        levels = []
+        levels, batch = [], len(vertices)
+        rows = vertices.float().transpose(0, 1).flatten(1)  # (n, B * 3): whole rows are gathered
         for number in range(self.count):
-            index, weight = getattr(self, f"index{number}"), getattr(self, f"weight{number}")
-            near = vertices[:, index.flatten()].unflatten(1, index.shape)  # (B, n', 3 near, 3)
-            vertices = (near * weight[..., None]).sum(2)
-            levels.append(vertices)
+            forth, back = self._kept(f"rows{number}"), self._kept(f"columns{number}")
+            rows = _Combine.apply(rows, forth, back)
+            levels.append(rows.unflatten(1, (batch, 3)).transpose(0, 1))
         return levels
+
+
+class _Combine(torch.autograd.Function):
+    """Weighted sums of rows; the backward pass gathers, too, instead of scattering.
+
+    A tenth of the time of indexing and its scattered gradient on a CPU, and deterministic.
+    """
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, forth: tuple[Tensor, ...], back: tuple[Tensor, ...]) -> Tensor:
+        """(n, C) to (n', C) by the sparse rows `forth`; `back` is the transposed matrix."""
+        ctx.back = back
+        return _weighted_sums(rows, *forth)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        """(n', C) to (n, C)."""
+        return _weighted_sums(gradient.contiguous(), *ctx.back), None, None
+
+
+def _weighted_sums(rows: Tensor, index: Tensor, start: Tensor, weight: Tensor) -> Tensor:
+    return F.embedding_bag(index, rows, start, mode="sum", per_sample_weights=weight)
 
 
 class LearnedUpsampling(nn.Module):
@@ -55,19 +88,3 @@ class LearnedUpsampling(nn.Module):
                 coordinates = F.linear(coordinates, step.weight, step.bias)
                 levels.append(coordinates.transpose(1, 2))
         return levels
-
-
-def neighbours(matrix: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (rows, k) int64 and weights (rows, k) float32 of a sparse matrix's rows.
-
-    k is the largest number of entries of a row; shorter rows are padded with zero weights.
-    """
-    matrix = csr_matrix(matrix)
-    counts = np.diff(matrix.indptr)
-    rows = np.repeat(np.arange(matrix.shape[0]), counts)
-    slots = np.arange(matrix.nnz) - np.repeat(matrix.indptr[:-1], counts)
-    index = np.zeros((matrix.shape[0], counts.max()), dtype=np.int64)
-    weight = np.zeros(index.shape, dtype=np.float32)
-    index[rows, slots] = matrix.indices
-    weight[rows, slots] = matrix.data
-    return index, weight
