@@ -39,16 +39,17 @@ class IuvMaps:
                     raise InputError(path, key, saw, f"{count} rows, one per record")
             self.valid = file["valid"][:].astype(bool)
             self.resolution = file["part"].shape[1]
-        self._handle: tuple[int, h5py.File] | None = None
+        self._handle: tuple[int, list[h5py.Dataset]] | None = None
 
     def __getstate__(self) -> dict:
         """Travel to another process without the open file."""
         return self.__dict__ | {"_handle": None}
 
-    def _file(self) -> h5py.File:
-        """Return this process's handle: one inherited by a fork must not be used."""
+    def _maps(self) -> list[h5py.Dataset]:
+        """Return this process's part, u and v: a file opened before a fork must not be used."""
         if self._handle is None or self._handle[0] != os.getpid():
-            self._handle = (os.getpid(), h5py.File(self.path, "r"))
+            file = h5py.File(self.path, "r")
+            self._handle = (os.getpid(), [file[key] for key in ("part", "u", "v")])
         return self._handle[1]
 
     def crop(
@@ -76,8 +77,7 @@ class IuvMaps:
         """
         if not self.valid[index] or (mirrored and self.flip is None):
             return *empty_map(size), False
-        file = self._file()
-        stacked = np.dstack([file[key][index] for key in ("part", "u", "v")])
+        stacked = np.dstack([maps[index] for maps in self._maps()])
         from_map = zoom_affine(stored_size / self.resolution)
         to_map = zoom_affine(size / crop_size)
         affine = compose(to_map, compose(to_crop, from_map))
