@@ -20,6 +20,7 @@ from pipeline.data.mixture import Prefetcher
 from pipeline.errors import InputError
 from pipeline.fabric import build_fabric
 from pipeline.history import History, Reporter, duration
+from pipeline.pieces import label_shares, split
 from pipeline.resume import CheckpointFolder
 from pipeline.schedules import build_optimizer, check_schedule, learning_rate
 from pipeline.seeding import torch_generator
@@ -38,6 +39,9 @@ class Objective(Protocol):
 
     def losses(self, network: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Weighted terms, the same names at every step; their sum is minimised."""
+
+    def label_counts(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Number of labels that a term averages over, of those that skip unlabelled samples."""
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Scores of the network on the declared validation split."""
@@ -65,8 +69,8 @@ def fit(
         objective: network, batches and losses.
         settings: the `training` section; with steps: 0 no other key is read. batch_size is
             that of one optimiser step, shared by all processes and by the `accumulate` pieces
-            that each works through; loss terms that average over labelled samples only do so
-            within a piece.
+            that each works through. Their losses add up to that of the whole batch; only
+            BatchNorm sees a piece (all processes' pieces on CUDA).
         seed: of the run.
         folder: where checkpoints go; entered by the first process.
         fabric: launched already; None builds it from the settings and launches it.
@@ -198,18 +202,19 @@ class _Loop:
         """One update of the weights; returns the mean of each term over the pieces."""
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        count = self.settings["accumulate"]
-        rows = len(next(iter(batch.values()))) // count
+        parts = split(batch, self.settings["accumulate"])
+        shares = label_shares(self.objective.label_counts, parts, self.fabric)
         totals: dict[str, Tensor] = {}
-        for piece in range(count):
-            part = {key: value[piece * rows : (piece + 1) * rows] for key, value in batch.items()}
+        for piece, (part, share) in enumerate(zip(parts, shares, strict=True)):
             self._seed(piece)
-            waiting = self.fabric.world_size > 1 and piece < count - 1
+            waiting = self.fabric.world_size > 1 and piece < len(parts) - 1
             with self.fabric.no_backward_sync(self.module) if waiting else nullcontext():
                 terms = self.objective.losses(self.module, part, self.done)
-                self.fabric.backward(sum(terms.values()) / count)
+                terms = {name: term * share.get(name, 1.0) / len(parts)
+                         for name, term in terms.items()}  # fmt: skip
+                self.fabric.backward(sum(terms.values()))
             for name, term in terms.items():
-                totals[name] = totals.get(name, 0.0) + term.detach().float() / count
+                totals[name] = totals.get(name, 0.0) + term.detach().float()
         if self.settings["clip_norm"] is not None:
             self.fabric.clip_gradients(
                 self.module, self.optimizer, max_norm=self.settings["clip_norm"],

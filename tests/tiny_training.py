@@ -58,6 +58,9 @@ class TinyObjective:
             terms["size"] = terms["size"] / 0.0
         return terms
 
+    def label_counts(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {}
+
     def validate(self, network: nn.Module) -> dict[str, float]:
         batch = self.batch(-1, slice(None))
         return {"error": float((network(batch["image"]) - batch["label"]).abs().mean())}
@@ -71,7 +74,7 @@ def train(objective: TinyObjective, folder: Path, log=print) -> Outcome:
         return fit(objective, settings, objective.seed, checkpoints)
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     """Train, write model.pt and history.json, remove the checkpoints."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--checkpoints", type=Path, required=True)
@@ -80,7 +83,7 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--plain", action="store_true", help="neither dropout nor statistics")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     torch.set_num_threads(1)
     settings = SETTINGS | {"steps": args.steps, "devices": args.devices,
                            "strategy": "ddp" if args.devices > 1 else "auto"}  # fmt: skip

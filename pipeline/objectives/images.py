@@ -49,6 +49,10 @@ class ImageObjective:
         """Rows of the batch of a step: the keys of `RecordsDataset.item`, stacked."""
         return self.mixture.batch(step, self.settings["training"]["batch_size"], rows)
 
+    def label_counts(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """No term averages over labelled samples only."""
+        return {}
+
 
 class BodyObjective(ImageObjective):
     """An objective whose network predicts a body, judged by PA-MPJPE of 14 joints."""

@@ -5,6 +5,9 @@ from torch import Tensor, nn
 
 from pipeline.body.assets import BodyAssets
 from pipeline.losses import MeshTargets, mesh_losses, mesh_targets
+from pipeline.losses.mesh import HIPS
+from pipeline.losses.surface import SURFACE_WEIGHTS
+from pipeline.models.mesh_joints import J14_IN_SPIN24
 from pipeline.objectives.ground_truth import GroundTruth
 from pipeline.objectives.images import BodyObjective
 from pipeline.objectives.sources import Sources
@@ -31,6 +34,16 @@ class MeshFinetuneObjective(BodyObjective):
         regressed = torch.cat([regressed, torch.ones_like(regressed[..., :1])], -1)
         found.joints = torch.where(found.has_vertices[:, None, None], regressed, found.joints)
         return found
+
+    def label_counts(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Denominators of the terms' means, see `mesh_losses`."""
+        bodies = batch["has_smpl"].bool()
+        hips = batch["joints_3d"][:, [J14_IN_SPIN24[hip] for hip in HIPS], 3]
+        centred = bodies | (hips > 0).all(1)
+        return {
+            **dict.fromkeys(("vertices", *SURFACE_WEIGHTS), bodies.sum()),
+            **dict.fromkeys(("joints", "regressed_joints"), centred.sum()),
+        }
 
     def losses(self, network: nn.Module, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         """Weighted terms of a batch."""

@@ -88,6 +88,10 @@ class MeshPretrainObjective:
         points = torch.cat([project_weak(joints, cam), ones], -1)
         return MeshTargets(centred, valid, torch.cat([joints, ones], -1), points)
 
+    def label_counts(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Every pair has every label."""
+        return {}
+
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Not called: there is no score."""
         raise InputError("--records", "validation", "a split of images", "none for mesh_pretrain")

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from pipeline.body.assets import BodyAssets
 from pipeline.losses import iuv_losses, parametric_losses
+from pipeline.losses.parametric import HIPS
 from pipeline.objectives.atlas import atlas_flip
 from pipeline.objectives.images import BodyObjective
 from pipeline.objectives.sources import Sources
@@ -19,6 +20,18 @@ class ParametricObjective(BodyObjective):
         if "iuv" in output:
             terms |= iuv_losses(output["iuv"], batch, self.weights, self.preset)
         return terms
+
+    def label_counts(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Denominators of the terms' means, see `parametric_losses` and `iuv_losses`."""
+        bodies, joints = batch["has_smpl"].sum(), batch["joints_3d"]
+        centred = (joints[:, HIPS, 3] > 0).all(1)
+        counts = {"pose": bodies, "betas": bodies, "keypoints_3d": centred.sum()}
+        if self.preset == "paper":
+            counts["keypoints_3d"] = (joints[..., 3] * centred[:, None]).sum()
+            counts["keypoints_2d"] = batch["keypoints_2d"][..., 2].sum()
+        if "has_iuv" in batch:
+            counts |= dict.fromkeys(("iuv_index", "iuv_annotation"), batch["has_iuv"].sum())
+        return counts
 
 
 def build(

@@ -1,5 +1,7 @@
 """Labels that the objectives make: meshes, joints, cameras, and the mirrored atlas."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -20,6 +22,7 @@ from pipeline.objectives.images import plain_batches
 from pipeline.objectives.mesh_pretrain import fit_weak_camera
 from pipeline.objectives.parametric import build as build_parametric
 from pipeline.objectives.sources import Sources
+from pipeline.pieces import label_shares, split
 from pipeline.synthesis.corruption import corrupt
 from pipeline.synthesis.heatmaps import heatmaps
 from tests.objectives.settings import CORRUPTION, RUNS
@@ -96,6 +99,33 @@ def test_steps_on_one_batch_lower_the_loss(files, name):
         optimizer.step()
         seen.append(loss.item())
     assert seen[-1] < 0.9 * seen[0], seen
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_pieces_add_up_to_the_whole_batch(files, name):
+    """Label shares undo that each piece averages over its own labels only."""
+    sources = Sources({"toy_train": files.train}, {"toy_train": files.iuv}, pairs=files.pairs)
+    settings = {**RUNS[name], "training": RUNS[name]["training"] | {"batch_size": 8}}
+    objective = build_objective(settings, files.body, sources)
+    # The auxiliary head and masking are of training mode, in which nothing else may be random.
+    network = objective.network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.Dropout):
+            module.eval()
+    if name in ("mesh", "mpt"):
+        network.eval()
+    if name == "mesh":
+        options = {"jitter": "none", "mhm_max": 0.0, "noise_probability": 0.0}
+        objective.settings = {**settings, "corruption": CORRUPTION | options}
+    batch = objective.batch(0, slice(None))
+    whole = objective.losses(network, batch, 0)
+    parts = split(batch, 4)
+    shares = label_shares(objective.label_counts, parts, SimpleNamespace(world_size=1))
+    pieces = [objective.losses(network, part, 0) for part in parts]
+    for term, value in whole.items():
+        scaled = [piece[term] * share.get(term, 1.0)
+                  for piece, share in zip(pieces, shares, strict=True)]  # fmt: skip
+        torch.testing.assert_close(sum(scaled) / 4, value, rtol=1e-4, atol=1e-5)
 
 
 def test_batches_are_pure_and_rows_are_slices(files):
