@@ -42,6 +42,7 @@ FIELDS = {
     "K": Field("camera/K", "f8", (3, 3), np.nan),
     "keypoints_2d": Field("keypoints_2d", "f4", ("keypoint_set", 3), 0),
     "joints_3d": Field("joints_3d", "f4", ("joint_set", 4), 0),
+    "root_3d": Field("root_3d", "f4", (3,), np.nan),
     "global_orient": Field("smpl/global_orient", "f4", (3,), 0),
     "body_pose": Field("smpl/body_pose", "f4", (23, 3), 0),
     "betas": Field("smpl/betas", "f4", (10,), 0),
@@ -50,6 +51,8 @@ FIELDS = {
     "smpl_valid": Field("smpl/valid", "u1", (), 0),
     "has_transl": Field("smpl/has_transl", "u1", (), 0),
 }
+UNKNOWN = tuple(key for key, field in FIELDS.items() if np.isnan(field.missing or 0))
+"""Fields that are NaN in rows without them: there is no number that says nothing."""
 DEFAULTS = {"person": 0, "frame": 0, "sequence": "", "camera": "", "source": ""}
 ATTRIBUTES = ("schema_version", "dataset", "split", "rule", "count", "frames", "source_sha256")
 
@@ -117,7 +120,7 @@ def validate(path: Path | str, name: Path | str | None = None) -> None:
 
 def _check_values(key: str, value: np.ndarray, where: str) -> None:
     """Check the values of one field."""
-    if key != "K" and not np.isfinite(value).all():
+    if key not in UNKNOWN and not np.isfinite(value).all():
         raise InputError(where, "", "values that are not finite", "finite values")
     if key in ("side", "image_size", "original_size") and (value <= 0).any():
         raise InputError(where, "", value.min(), "positive values")

@@ -2,12 +2,13 @@
 
 Row i of every dataset is sample i. Images are JPEG bytes of a square person crop, one after the
 other in `image/data`; everything else is a plain array. Groups that no row has are absent;
-inside a group, validity (for `camera/K`: not NaN) marks the rows and joints that have the label.
+inside a group, validity marks the rows and joints that have the label (for `camera/K` and
+`root_3d`: not NaN).
 
 Frames and units: 2D is in continuous pixels of the *original* image (the centre of its first
 pixel is at 0.5), `image/affine` maps it to the stored crop; 3D is in metres in the camera frame
-(x right, y down, z forward); `joints_3d` is relative to its own root; SMPL parameters belong to
-the model that `smpl/gender` names, with global_orient and transl in the camera frame.
+(x right, y down, z forward); `joints_3d` is relative to its own root, which stands at `root_3d`;
+SMPL parameters belong to the model of `smpl/gender`, global_orient and transl in the camera frame.
 """
 
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ from pipeline.record_schema import (
     FRAMES,
     GENDERS,
     SCHEMA_VERSION,
+    UNKNOWN,
     check_structure,
     row_shape,
     validate,
@@ -192,8 +194,7 @@ class RecordsWriter:
         self._file.create_dataset("image/offset", data=np.array(self._offsets), track_times=False)
         columns = {key: np.concatenate([block[key] for block in self._blocks]) for key in FIELDS}
         absent = {key for key in ("keypoints_2d", "joints_3d") if columns[key].ndim == 1}
-        if np.isnan(columns["K"]).all():
-            absent.add("K")
+        absent |= {key for key in UNKNOWN if np.isnan(columns[key]).all()}
         if not columns["smpl_valid"].any():
             absent |= {key for key, field in FIELDS.items() if field.path.startswith("smpl/")}
         require_space(self.path, sum(column.nbytes for column in columns.values()))
@@ -293,8 +294,7 @@ def subset(path: Path | str, out: Path | str, rows: Iterable[int]) -> None:
     with RecordsWriter(out, *stated, **attrs, source_sha256=sha256) as writer:
         for row in rows:
             given = {key: value[row] for key, value in fields.items() if value is not None}
-            if "K" in given and np.isnan(given["K"]).any():
-                given["K"] = None
+            given |= {key: None for key in UNKNOWN if np.isnan(given.get(key, 0)).any()}
             if not given.get("has_transl", 0):
                 given["transl"] = None
             if not given.get("smpl_valid", 0):

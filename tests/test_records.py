@@ -36,6 +36,7 @@ def row(index: int, size: int = 40) -> dict:
     if index % 2 == 0:
         fields |= {
             "K": [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]],
+            "root_3d": [0.1, 0.2, 4.0],
             "global_orient": draw.normal(size=3),
             "body_pose": draw.normal(size=(23, 3)),
             "betas": draw.normal(size=10),

@@ -21,7 +21,7 @@ class SmplLabel:
     global_orient: np.ndarray  # (3,)
     body_pose: np.ndarray  # (23, 3)
     betas: np.ndarray  # (10,)
-    transl: np.ndarray  # (3,)
+    transl: np.ndarray | None  # (3,); None where only the pose and the shape are known
     gender: str = "neutral"
 
 
@@ -40,8 +40,10 @@ class Sample:
     source: str  # the distribution's own name of the annotation
     camera: str = ""
     size: tuple[int, int] | None = None  # width and height that the annotation states
+    video_frame: int | None = None  # from 0, where `image` is a video
     K: np.ndarray | None = None  # (3, 3)
     joints_3d: np.ndarray | None = None  # (J, 4) metres, camera frame, about the root; validity
+    root_3d: np.ndarray | None = None  # (3,) metres, camera frame: where that root stands
     smpl: SmplLabel | None = None
 
 
@@ -58,6 +60,24 @@ class Selection:
     count: int | None = None  # of samples, where it is known beforehand
     skipped: Counter = field(default_factory=Counter)
     sources: list[Path] = field(default_factory=list)
+
+
+def inside(folder: Path, name: object, where: object, field: str) -> Path:
+    """Return the path of a file that an annotation names.
+
+    Args:
+        folder: that the name is relative to.
+        name: as written in the annotation.
+        where: for errors.
+        field: for errors.
+
+    Raises:
+        InputError: if the name is no text or leads out of the folder.
+    """
+    path = Path(name) if isinstance(name, str) and "\0" not in name else None
+    if path is None or not path.parts or path.is_absolute() or ".." in path.parts:
+        raise InputError(where, field, f"{name!r:.80}", "a path inside the distribution")
+    return folder / path
 
 
 def take(mapping: Mapping, key: str, where: object) -> object:

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import groupby, islice
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.convert.video import Video
 from pipeline.data.crops import crop_affine, warp_image
 from pipeline.errors import InputError
 from pipeline.images import decode_jpeg, encode_jpeg
@@ -26,6 +27,7 @@ class Job:
     center: tuple[float, float]
     side: float
     size: tuple[int, int] | None  # that the image must have
+    video_frame: int | None = None  # from 0, where `image` is a video
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def cut(jobs: list[Job], settings: dict) -> list[Cut | str]:
 
 def _cut(job: Job, settings: dict) -> Cut | str:
     try:
-        image = _read(job.image)
+        image = _read(job.image, job.video_frame)
     except (OSError, InputError) as error:
         return f"{job.image}: {error}" if isinstance(error, OSError) else str(error)
     original = (image.shape[1], image.shape[0])
@@ -78,9 +80,24 @@ def _cut(job: Job, settings: dict) -> Cut | str:
 
 
 @lru_cache(maxsize=1)
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, video_frame: int | None) -> np.ndarray:
     """Return the image; several persons of one image follow each other."""
-    return decode_jpeg(path.read_bytes(), path)
+    if video_frame is None:
+        return decode_jpeg(path.read_bytes(), path)
+    return _video(path).frame(video_frame)
+
+
+@lru_cache(maxsize=1)
+def _video(path: Path) -> Video:
+    """Return the video that is being read; its frames are asked for in order."""
+    return Video(path)
+
+
+def _chunks(jobs: Iterable[Job]) -> Iterator[list[Job]]:
+    """Group jobs: a handful of images, or all frames of a video, which is decoded only once."""
+    for video, group in groupby(jobs, lambda job: job.video_frame is not None and job.image):
+        while chunk := list(group if video else islice(group, CHUNK)):
+            yield chunk
 
 
 def cut_all(jobs: Iterable[Job], settings: dict, workers: int) -> Iterator[Cut | str]:
@@ -93,8 +110,8 @@ def cut_all(jobs: Iterable[Job], settings: dict, workers: int) -> Iterator[Cut |
             yield _cut(job, settings)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        due, jobs = deque(), iter(jobs)
-        while chunk := list(islice(jobs, CHUNK)):
+        due = deque()
+        for chunk in _chunks(jobs):
             due.append(pool.submit(cut, chunk, settings))
             if len(due) > 2 * workers:
                 yield from due.popleft().result()

@@ -137,12 +137,15 @@ def _jobs(samples: Iterable[Sample], waiting: deque[Sample]) -> Iterator[Job]:
     """Yield what to cut, and line the samples up for the results."""
     for sample in samples:
         waiting.append(sample)
-        yield Job(sample.image, tuple(map(float, sample.center)), sample.side, sample.size)
+        yield Job(
+            sample.image, tuple(map(float, sample.center)), sample.side, sample.size,
+            sample.video_frame,
+        )  # fmt: skip
 
 
 def _add(writer: RecordsWriter, sample: Sample, cut: Cut) -> None:
     same = ("name", "center", "side", "keypoints_2d", "person", "frame", "sequence", "source",
-            "camera", "K", "joints_3d")  # fmt: skip
+            "camera", "K", "joints_3d", "root_3d")  # fmt: skip
     smpl = vars(sample.smpl) if sample.smpl else {}
     writer.add(
         cut.jpeg, image_size=cut.image_size, affine=cut.affine, original_size=cut.original_size,
