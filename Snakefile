@@ -9,7 +9,7 @@ min_version("9.0")
 
 sys.path.insert(0, workflow.basedir)
 
-from pipeline.workflow.phases import PHASES, targets
+from pipeline.workflow.phases import PHASES, figures, targets
 from pipeline.workflow.plan import check_file, open_plan
 
 if workflow.is_main_process:

@@ -110,6 +110,11 @@ def report(params: Params, job: Job) -> dict:
     return {**place, "tables": titles}
 
 
+def curves(params: Params, job: Job) -> dict:
+    """Return the runs whose losses are drawn."""
+    return {"runs": params.tree["figures"]["curves"]}
+
+
 def nothing(params: Params, job: Job) -> dict:
     """Return no settings: the job depends on its inputs alone."""
     return {}
@@ -128,7 +133,7 @@ SETTINGS: dict[str, Callable[[Params, Job], dict]] = {
     "evaluate": evaluate,
     "table": table,
     "metrics": nothing,
-    "curves": nothing,
+    "curves": curves,
     "overlays": overlays,
     "contact_sheet": nothing,
     "report": report,

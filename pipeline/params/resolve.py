@@ -92,6 +92,7 @@ def _resolve(tree: dict) -> Params:
         if key not in KEYS:
             raise Refused(key, "an unknown key", one_of(KEYS, key))
     read(sections.Count, tree["seed"], "seed")
+    _restore_words({"tables": tree["tables"]})
     for section, schema in SECTIONS.items():
         read(schema, tree[section], section)
     checks.check_demo(tree)
@@ -102,6 +103,20 @@ def _resolve(tree: dict) -> Params:
     checks.check_tables(tree)
     checks.check_figures(tree, runs, rows)
     return Params(tree, runs, rows)
+
+
+def _restore_words(node: Any) -> None:
+    """Turn truth values that pick a paper's row (`where`) back into the words of its table.
+
+    `dvc exp run -S` writes the file anew by the rules of YAML 1.2, where a bare no is a word; to
+    YAML 1.1, which Snakemake reads, it is false.
+    """
+    words = {"True": "yes", "False": "no"}
+    if isinstance(node, dict) and isinstance(where := node.get("where"), dict):
+        node["where"] = {k: words.get(str(v), v) for k, v in where.items()}
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, dict | list):
+            _restore_words(child)
 
 
 def _rows(tree: dict, runs: Runs, table: str) -> list[Run]:

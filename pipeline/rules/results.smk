@@ -71,10 +71,7 @@ rule metrics:
 
 rule curves:
     input:
-        [
-            f"runs/finetune/{run}/seed{seed}/history.csv"
-            for run, seed in plan.drawn("curves")
-        ],
+        plan.drawn("curves", "runs/finetune/{run}/seed{seed}/history.csv"),
     output:
         "results/figures/curves.png",
     log:
@@ -87,19 +84,19 @@ rule curves:
         mem_mb=2000,
         runtime=10,
     params:
+        settings=plan.settings("curves"),
         code=plan.code("curves"),
-        history=[
-            f"{run}/seed{seed}=runs/finetune/{run}/seed{seed}/history.csv"
-            for run, seed in plan.drawn("curves")
-        ],
+        history=plan.drawn(
+            "curves", "{run}/seed{seed}=runs/finetune/{run}/seed{seed}/history.csv"
+        ),
     shell:
         "python -m pipeline figures curves --history {params.history} --out {output} > {log} 2>&1"
 
 
 rule overlays:
     input:
-        weights=plan.drawn_files("runs/finetune/{run}/seed{seed}/model.pt"),
-        metrics=plan.drawn_files("results/metrics/{run}/seed{seed}/{protocol}.json"),
+        weights=plan.overlaid("runs/finetune/{run}/seed{seed}/model.pt"),
+        metrics=plan.overlaid("results/metrics/{run}/seed{seed}/{protocol}.json"),
         records=plan.protocol_records,
         body="data/body/smpl.npz",
     output:
@@ -116,10 +113,8 @@ rule overlays:
     params:
         settings=plan.settings("overlays"),
         code=plan.code("overlays"),
-        weights=plan.drawn_files("{run}=runs/finetune/{run}/seed{seed}/model.pt"),
-        metrics=plan.drawn_files(
-            "{run}=results/metrics/{run}/seed{seed}/{protocol}.json"
-        ),
+        weights=plan.overlaid("{run}=runs/finetune/{run}/seed{seed}/model.pt"),
+        metrics=plan.overlaid("{run}=results/metrics/{run}/seed{seed}/{protocol}.json"),
     shell:
         "python -m pipeline figures overlays --settings {params.settings:q}"
         " --weights {params.weights} --metrics {params.metrics} --records {input.records}"
@@ -151,13 +146,13 @@ rule contact_sheet:
 
 rule figures:
     input:
-        plan.figures(),
+        figures(plan.params),
 
 
 rule report:
     input:
         tables=expand("results/{table}.csv", table=plan.params.tree["tables"]),
-        figures=plan.figures(),
+        figures=figures(plan.params),
     output:
         "results/report.html",
     log:

@@ -23,7 +23,7 @@ class Step:
         verb: verb of the command line, or a module, that the job runs.
         jobs: wildcards of every job that the parameters ask for.
         modules: those that the verb imports by a computed name.
-        name: names one job among those of the rule.
+        edges: what decides which files a job reads, beyond its settings and wildcards.
     """
 
     phase: str
@@ -31,6 +31,7 @@ class Step:
     verb: str
     jobs: Callable[[Params], Jobs]
     modules: Callable[[Params, Job], list[str]] = lambda params, job: []
+    edges: Callable[[Params, Job], object] = lambda params, job: None
 
     def code(self, params: Params, job: Job) -> tuple[str, ...]:
         """Return the modules that a job runs, those that they import left out."""
@@ -158,6 +159,26 @@ def _drawn(params: Params, job: Job) -> list[str]:
     return sorted({module for run in runs for module in _networks(params, {"run": run})})
 
 
+def protocol_records(params: Params, job: Job) -> str:
+    """Return the records that a job's protocol reads, or the one of the overlays."""
+    protocol = job.get("protocol") or params.tree["figures"]["overlays"]["protocol"]
+    return params.tree["evaluation"]["protocols"][protocol]
+
+
+def drawn(params: Params, section: str) -> list[tuple[str, int]]:
+    """Return (run, seed) of the runs that a section of figures draws."""
+    chosen = params.tree["figures"][section]
+    names = chosen["runs"] if isinstance(chosen, dict) else chosen
+    runs = [params.runs[f"finetune/{name}"] for name in names]
+    return [(run.name, seed) for run in runs for seed in params.seeds(run)]
+
+
+def figures(params: Params) -> list[str]:
+    """Return every figure."""
+    rules = ("curves", "overlays", "contact_sheet")
+    return [path for rule in rules for path in STEPS[rule].targets(params)]
+
+
 def _each(key: str, names: Callable[[Params], list[str]]) -> Callable[[Params], Jobs]:
     return lambda params: ({key: name} for name in names(params))
 
@@ -178,16 +199,20 @@ STEPS: dict[str, Step] = {
     "pretrain": Step("pretrain", TRAINED, "train", _trainings("pretrain"), _training),
     "finetune": Step("finetune", TRAINED, "train", _trainings("finetune"), _training),
     "evaluate": Step("results", "results/metrics/{run}/seed{seed}/{protocol}.json", "evaluate",
-                     _evaluations, _networks),
+                     _evaluations, _networks, protocol_records),
     "table": Step("results", "results/{table}.csv", "table",
                   _each("table", lambda params: list(params.tree["tables"]))),
-    "metrics": Step("results", "results/metrics.json", "pipeline.workflow.summary", once),
-    "curves": Step("results", "results/figures/curves.png", "pipeline.evaluation.curves", once),
+    "metrics": Step("results", "results/metrics.json", "pipeline.workflow.summary", once,
+                    edges=lambda params, job: list(params.tree["tables"])),
+    "curves": Step("results", "results/figures/curves.png", "pipeline.evaluation.curves", once,
+                   edges=lambda params, job: drawn(params, "curves")),
     "overlays": Step("results", "results/figures/overlays.png", "pipeline.evaluation.overlays",
-                     once, _drawn),
+                     once, _drawn, lambda params, job: [drawn(params, "overlays"),
+                                                        protocol_records(params, job)]),
     "contact_sheet": Step("results", "results/figures/contact_{records}.png", "contact-sheet",
                           _each("records", lambda p: p.tree["figures"]["contact_sheets"])),
-    "report": Step("results", "results/report.html", "report", once),
+    "report": Step("results", "results/report.html", "report", once,
+                   edges=lambda params, job: figures(params)),
 }  # fmt: skip
 PHASES = {
     phase: [rule for rule, step in STEPS.items() if step.phase == phase]

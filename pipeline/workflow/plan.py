@@ -123,9 +123,7 @@ class Plan:
 
     def protocol_records(self, wildcards: Any) -> str:
         """Return the records that a protocol reads."""
-        protocol = getattr(wildcards, "protocol", None)
-        protocol = protocol or self.params.tree["figures"]["overlays"]["protocol"]
-        return f"data/records/{self.params.tree['evaluation']['protocols'][protocol]}.h5"
+        return f"data/records/{phases.protocol_records(self.params, _job('', wildcards))}.h5"
 
     def table_metrics(self, wildcards: Any) -> list[str]:
         """Return the metrics files that a table shows."""
@@ -140,24 +138,19 @@ class Plan:
         quoted = dict.fromkeys(row["reference"]["table"] for row in rows if "reference" in row)
         return [f"pipeline/reference/{name}.csv" for name in quoted]
 
-    def drawn(self, section: str) -> list[tuple[str, int]]:
-        """Return (run, seed) of the runs that the section of figures draws."""
-        chosen = self.params.tree["figures"][section]
-        names = chosen["runs"] if isinstance(chosen, dict) else chosen
-        runs = [self.params.runs[f"finetune/{name}"] for name in names]
-        return [(run.name, seed) for run in runs for seed in self.params.seeds(run)]
+    def drawn(self, section: str, pattern: str) -> list[str]:
+        """Return the pattern filled for the runs and seeds that a section of figures draws."""
+        runs = phases.drawn(self.params, section)
+        return [pattern.format(run=run, seed=seed) for run, seed in runs]
 
-    def drawn_files(self, pattern: str) -> list[str]:
-        """Return the pattern filled for the overlays' runs, each at its first seed."""
-        first = {run: seed for run, seed in reversed(self.drawn("overlays"))}
-        names = dict.fromkeys(run for run, _ in self.drawn("overlays"))
-        protocol = self.params.tree["figures"]["overlays"]["protocol"]
-        return [pattern.format(run=run, seed=first[run], protocol=protocol) for run in names]
-
-    def figures(self) -> list[str]:
-        """Return every figure."""
-        rules = ("curves", "overlays", "contact_sheet")
-        return [path for rule in rules for path in phases.STEPS[rule].targets(self.params)]
+    def overlaid(self, pattern: str) -> list[str]:
+        """Return the pattern filled for the runs of the overlays, each at its first seed."""
+        first = {run: seed for run, seed in reversed(phases.drawn(self.params, "overlays"))}
+        section = self.params.tree["figures"]["overlays"]
+        names = (self.params.runs[f"finetune/{name}"].name for name in section["runs"])
+        return [
+            pattern.format(run=run, seed=first[run], protocol=section["protocol"]) for run in names
+        ]
 
     def table(self, shells: dict[str, str]) -> str:
         """Return the content of versions.yaml."""

@@ -50,7 +50,8 @@ def table(params: Params, shells: dict[str, str]) -> dict[str, dict[str, str]]:
             command = _digest(" ".join(shells.get(rule, "").split()))
             for job in STEPS[rule].jobs(params):
                 made = code(params, rule, job)
-                line = f"{_digest(settings(params, rule, job))} {made} {command}"
+                edges = canonical(STEPS[rule].edges(params, job))
+                line = f"{_digest(settings(params, rule, job) + edges)} {made} {command}"
                 lines[label(rule, job)] = line
     return found
 
