@@ -1,8 +1,9 @@
-"""COCO person keypoints, with the SMPL pseudo labels of NeuralAnnot where they exist.
+"""COCO person keypoints, with the SMPL pseudo labels of NeuralAnnot or EFT where they exist.
 
 `annotations/person_keypoints_{train,val}{2014,2017}.json`, images in the folder of the same
-name, `annotations/MSCOCO_{train,val}_SMPL_NeuralAnnot.json` by annotation id, camera frame.
-Left and right are the person's; the box is the annotated one.
+name, `annotations/MSCOCO_{train,val}_SMPL_NeuralAnnot.json` (or EFT's file) by annotation id.
+Left and right are the person's; the box is the annotated one. `id/person` of the records is the
+annotation's id, `id/frame` the image's.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,15 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.body.smpl import BodyModel
-from pipeline.convert.common import (
-    Sample,
-    Selection,
-    intrinsics,
-    numbers,
-    smpl_label,
-    square_box,
-    take,
-)
+from pipeline.convert.common import Sample, Selection, numbers, square_box, take
+from pipeline.convert.pseudo import Eft, NeuralAnnot, NoFits, open_fits
 from pipeline.files import read_json
 from pipeline.joints import indices
 
@@ -38,7 +32,8 @@ def select(raw: Path, split: str, settings: Mapping, models: Mapping[str, BodyMo
         raw: root of the distribution.
         split: name of the split, for the rule.
         settings: folder, year, min_limb_joints (of the twelve limb joints; 12 is SPIN's rule),
-            min_keypoints (of all), labels (NeuralAnnot or null), box_factor.
+            min_keypoints (of all), labels (NeuralAnnot, EFT with labels_file, or null),
+            box_factor.
         models: unused; pseudo labels are in the camera frame already.
     """
     folder = settings["folder"]
@@ -50,10 +45,8 @@ def select(raw: Path, split: str, settings: Mapping, models: Mapping[str, BodyMo
         f"{split}: not iscrowd, {least} joints or more, {limbs} of the 12 limb joints or more",
         sources=[path],
     )
-    fits = {}
-    if settings.get("labels"):
-        selection.sources.append(raw / "annotations" / f"MSCOCO_{folder}_SMPL_NeuralAnnot.json")
-        fits = read_json(selection.sources[-1])
+    standard = f"annotations/MSCOCO_{folder}_SMPL_NeuralAnnot.json"
+    fits = open_fits(raw, settings, standard, KEYPOINT_SET, selection)
     chosen = list(_chosen(take(content, "annotations", path), limbs, least, path, selection))
     selection.count = len(chosen)
     directory = f"{folder}{settings['year']}"
@@ -93,7 +86,7 @@ def _sample(
     label: dict,
     keypoints: np.ndarray,
     images: dict,
-    fits: dict,
+    fits: NoFits | NeuralAnnot | Eft,
     box_factor: float,
     path: Path,
 ) -> Sample:
@@ -103,14 +96,7 @@ def _sample(
     x, y, width, height = label["bbox"]
     low, extent = np.array([x, y], float), np.array([width, height], float)
     center, side = square_box(low, low + extent, box_factor)
-    smpl = K = None
-    if str(label["id"]) in fits:
-        fit = fits[str(label["id"])]
-        smpl = smpl_label(take(fit, "smpl_param", where), where)
-        camera = take(fit, "cam_param", where)
-        K = intrinsics(*(
-            numbers(take(camera, key, where), (2,), where, key) for key in ("focal", "princpt")
-        ))  # fmt: skip
+    smpl, K = fits.find(label["id"], name, keypoints)
     keypoints[keypoints[:, 2] == 0] = 0
     return Sample(
         image=raw / name, name=name, center=center, side=side, keypoints_2d=keypoints,
