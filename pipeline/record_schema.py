@@ -50,7 +50,17 @@ FIELDS = {
     "gender": Field("smpl/gender", "u1", (), 0),
     "smpl_valid": Field("smpl/valid", "u1", (), 0),
     "has_transl": Field("smpl/has_transl", "u1", (), 0),
+    "mano_global_orient": Field("mano/global_orient", "f4", (3,), 0),
+    "hand_pose": Field("mano/hand_pose", "f4", (45,), 0),
+    "mano_betas": Field("mano/betas", "f4", (10,), 0),
+    "mano_valid": Field("mano/valid", "u1", (), 0),
+    "hand_vertices": Field("hand_vertices", "f4", (778, 3), np.nan),
 }
+LABELS = {
+    "smpl": {"global_orient", "body_pose", "betas"},
+    "mano": {"mano_global_orient", "hand_pose", "mano_betas"},
+}
+"""Groups whose label is whole or absent, and the fields that make it; `valid` says which."""
 UNKNOWN = tuple(key for key, field in FIELDS.items() if np.isnan(field.missing or 0))
 """Fields that are NaN in rows without them: there is no number that says nothing."""
 DEFAULTS = {"person": 0, "frame": 0, "sequence": "", "camera": "", "source": ""}

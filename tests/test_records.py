@@ -42,6 +42,10 @@ def row(index: int, size: int = 40) -> dict:
             "betas": draw.normal(size=10),
             "transl": [0, 0, 4.0],
             "gender": "female",
+            "mano_global_orient": draw.normal(size=3),
+            "hand_pose": draw.normal(size=45),
+            "mano_betas": draw.normal(size=10),
+            "hand_vertices": draw.normal(size=(778, 3)),
         }
     return fields
 
@@ -73,6 +77,9 @@ def test_what_is_written_is_read(path: Path) -> None:
             np.testing.assert_allclose(getattr(records, key)[index], fields[key], rtol=1e-6)
     assert records.smpl_valid.tolist() == records.has_transl.tolist() == [1, 0, 1, 0, 1]
     assert records.gender.tolist() == [2, 0, 2, 0, 2]
+    assert records.mano_valid.tolist() == [1, 0, 1, 0, 1]
+    np.testing.assert_allclose(records.hand_pose[2], row(2)["hand_pose"], rtol=1e-6)
+    assert np.isnan(records.hand_vertices[1]).all() and np.isfinite(records.hand_vertices[0]).all()
     assert np.isnan(records.K[1]).all() and np.isfinite(records.K[0]).all()
 
 
@@ -88,9 +95,9 @@ def test_labels_that_no_row_has_are_absent(tmp_path: Path) -> None:
 
 def test_images_across_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Crops that straddle a chunk's end come back whole."""
-    for module in ("pipeline.records", "pipeline.record_schema"):
-        monkeypatch.setattr(f"{module}.CHUNK", 1024)
-    monkeypatch.setattr("pipeline.records.BLOCK", 3)
+    for module in ("records", "record_writer", "record_schema"):
+        monkeypatch.setattr(f"pipeline.{module}.CHUNK", 1024)
+    monkeypatch.setattr("pipeline.record_writer.BLOCK", 3)
     rows = [row(i) for i in range(COUNT)]
     records = Records(write(tmp_path / "toy.h5", rows))
     assert [records.jpeg(i) for i in range(COUNT)] == [encode_jpeg(r["image"]) for r in rows]
@@ -175,6 +182,7 @@ WRONG = {
     "unknown": {"colour": 1},
     "absent": {"side": None},
     "partial SMPL": {"betas": None},
+    "partial MANO": {"hand_pose": None},
     "no image": {"image": b"\xff\xd8 nothing"},
 }
 
