@@ -19,7 +19,16 @@ from pipeline.files import part_path, sha256, write_json
 from pipeline.parallel import one_thread, ordered_map
 from pipeline.progress import progress
 
-MODULES = {name: f"pipeline.demo.{name}" for name in ("amass", "h36m", "pw3d", "coco")}
+DATASETS = (
+    "amass",
+    "h36m",
+    "pw3d",
+    "coco",
+    "mpi_inf_3dhp",
+    "muco",
+    "mupots",
+)
+MODULES = {name: f"pipeline.demo.{name}" for name in DATASETS}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
