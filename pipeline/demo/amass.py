@@ -68,7 +68,7 @@ def produce(task: dict, stage: Stage) -> None:
     np.savez_compressed(
         folder / f"{task['motion']}_{task['take'] + 1:02d}_poses.npz",
         trans=actor.transl,
-        gender=np.array(gender.encode() if task["take"] % 4 == 3 else gender),
+        gender=np.array(gender.encode() if task["subject"] % 3 == 2 else gender),
         mocap_framerate=np.array(settings["rate_hz"] * RATE_ERROR),
         betas=betas,
         dmpls=np.zeros((frames, 8)),

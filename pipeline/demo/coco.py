@@ -75,7 +75,7 @@ def _photograph(task: dict, number: int, stage: Stage) -> dict:
     split, settings = task["split"], stage.settings
     random = rng(settings["seed"], "coco", split, number)
     people = [_person(random, stage, (0.0, 0.0))]
-    if random.random() < 0.25:
+    if random.random() < 0.3:
         side = random.choice([-1, 1]) * random.uniform(0.6, 1.1)
         people.append(_person(random, stage, (side, random.uniform(-0.1, 1.2))))
     camera = _frame(random, people[0], settings["image_size"])
@@ -155,7 +155,7 @@ def _annotate(
         return None
     person = people[k]
     keypoints, flags = _keypoints(person, k, camera, picture)
-    crowd = k > 0 and random.random() < 0.2
+    crowd = k > 0 and random.random() < 0.3
     if crowd:
         flags[:] = UNLABELLED
     elif k > 0:  # the filter on limb joints must drop people at the side

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numba import njit
 
+from pipeline.rendering.compiled import compiled
 from pipeline.rendering.rasterizer import Rasterizer, vertex_normals
 
 SUPERSAMPLE = 2
@@ -41,7 +41,7 @@ class Mesh(NamedTuple):
     """(V,) float32, strength of the highlight in 0..1."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _shade(face_id, bary, faces, normals, colours, gloss, light, out):
     """Fill out (H, W, 4) with lit RGB and coverage; light rows as in `Light`."""
     height, width = face_id.shape

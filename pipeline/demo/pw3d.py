@@ -39,10 +39,11 @@ def plan(settings: dict) -> list[dict]:
         left, number = settings[f"{split}_frames"], 0
         motions = rng(settings["seed"], "pw3d", split).permutation(list(MOTIONS))
         while left > 0:
-            lost = LOST.stop - LOST.start if number % 3 == 1 and length > LOST.stop else 0
+            lost = LOST.stop - LOST.start
+            if number % 3 != 1 or min(length, left + lost) <= LOST.stop:
+                lost = 0
             people = 2 if number % 3 == 2 and left >= 2 * length else 1
-            frames = min(length, left + lost) if people == 1 else length
-            lost = lost if frames > LOST.stop else 0
+            frames = min(length, (left + lost) // people)
             left -= people * frames - lost
             tasks.append(
                 dict(split=split, number=number, people=people, frames=frames, lost=lost,

@@ -4,7 +4,8 @@ Keeps the depth, so that furniture hides the people behind it.
 """
 
 import numpy as np
-from numba import njit
+
+from pipeline.rendering.compiled import compiled
 
 PLAIN, PLANKS, TILES, BRICKS, WINDOWS, STRIPES, SHELVES = range(7)
 """Patterns of a surface, as `_mix` numbers them."""
@@ -12,7 +13,7 @@ PLAIN, PLANKS, TILES, BRICKS, WINDOWS, STRIPES, SHELVES = range(7)
 NOISE = np.random.default_rng(0).random((64, 64)).astype(np.float32)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled
 def _noise(table, u, v):
     """Return bilinear value noise in 0..1."""
     iu, iv = int(np.floor(u)), int(np.floor(v))
@@ -24,7 +25,7 @@ def _noise(table, u, v):
     return low * (1 - fv) + high * fv
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _mix(table, kind, u, v):
     """Return how much of the second colour a pattern shows at (u, v), metres over its scale."""
     iu, iv = np.floor(u), np.floor(v)
@@ -53,7 +54,7 @@ def _mix(table, kind, u, v):
     return 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _first_hit(eye, ray, boxes):
     """Return (distance, axis of the face, box) of what a ray meets first."""
     best, axis, box = np.inf, 0, 0
@@ -75,7 +76,7 @@ def _first_hit(eye, ray, boxes):
     return best, axis, box
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _surface(table, patterns, colours, entry, u, v, shade, out):
     """Set out (3,) to the colour of a surface at (u, v) under a brightness."""
     mix = _mix(table, patterns[entry], u, v)
@@ -86,7 +87,7 @@ def _surface(table, patterns, colours, entry, u, v, shade, out):
         out[k] = shade * (first + mix * (second - first))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cast(K, R, eye, boxes, colours, patterns, scales, light, table, image, inv_depth, is_floor):
     """Fill image, 1/z and the floor's mask.
 

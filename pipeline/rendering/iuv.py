@@ -4,8 +4,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from pipeline.rendering.compiled import compiled
 from pipeline.rendering.rasterizer import Rasterizer, pixel_matrix
 
 
@@ -29,7 +29,7 @@ class Atlas(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _look_up(face_id, bary, face_part, face_uv, part, uv):
     height, width = face_id.shape
     for j in range(height):

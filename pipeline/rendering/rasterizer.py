@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from pipeline.rendering.compiled import compiled
 
 NEAR = 1e-3  # metres; a face that reaches closer to the camera is not drawn
 
@@ -24,7 +25,7 @@ class Raster(NamedTuple):
     """(H, W) float32, 1/z, 0 where nothing is drawn."""
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _project(vertices, matrix, px, py, inv_z):
     """Fill pixel coordinates and 1/z; 1/z is 0 for a vertex nearer than NEAR."""
     for k in range(vertices.shape[0]):
@@ -38,7 +39,7 @@ def _project(vertices, matrix, px, py, inv_z):
             inv_z[k] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(px, py, inv_z, faces, facing, face_id, bary, inv_depth):
     """Draw faces into the buffers; facing -1 keeps front faces, 1 back faces, 0 both."""
     height, width = inv_depth.shape
@@ -84,7 +85,7 @@ def _fill(px, py, inv_z, faces, facing, face_id, bary, inv_depth):
                     bary[j, i, 1] = w1 / depth
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def interpolate(face_id, bary, faces, values, out):
     """Fill out (H, W, C) with per-vertex values (V, C) where a face is drawn."""
     height, width = face_id.shape
@@ -102,7 +103,7 @@ def interpolate(face_id, bary, faces, values, out):
                     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def vertex_normals(vertices, faces, out):
     """Fill out (V, 3) with unit normals, the mean of the adjacent faces weighted by area."""
     out[:] = 0.0
