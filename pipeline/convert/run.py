@@ -18,7 +18,7 @@ from pipeline.files import sha256_many
 from pipeline.progress import progress
 from pipeline.records import RecordsWriter
 
-CONVERTERS = ("h36m_json", "pw3d", "coco")
+CONVERTERS = ("h36m_json", "pw3d", "coco", "lsp", "lspet", "mpii", "up3d", "spin_npz")
 FIRST_LOOK = 1000  # samples after which the share of bad images is known well enough to stop
 
 
