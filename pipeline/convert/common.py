@@ -202,6 +202,28 @@ def smpl_label(
     return SmplLabel(pose[:3], pose[3:].reshape(23, 3), betas[:10], transl)
 
 
+def smpl_labels_to_camera(
+    fits: Sequence[Mapping | None], R: np.ndarray, t: np.ndarray, model: BodyModel, where: object
+) -> list[SmplLabel | None]:
+    """Return world-frame fits as labels after x -> R x + t; None where there is no fit.
+
+    Args:
+        fits: `smpl_label`'s parameters, or None.
+        R: (3, 3).
+        t: (3,) metres.
+        model: the body model of the fits.
+        where: for errors.
+    """
+    held = {i: smpl_label(fit, where) for i, fit in enumerate(fits) if fit is not None}
+    found: list[SmplLabel | None] = [None] * len(fits)
+    if held:
+        parts = [(label.global_orient, label.transl, label.betas) for label in held.values()]
+        stacked = [np.stack(part) for part in zip(*parts, strict=True)]
+        for i, orient, transl in zip(held, *smpl_to_camera(*stacked, R, t, model), strict=True):
+            found[i] = SmplLabel(orient, held[i].body_pose, held[i].betas, transl)
+    return found
+
+
 def gender_name(letter: str, models: Mapping[str, BodyModel], where: object) -> str:
     """Return the gender that an annotation abbreviates.
 

@@ -19,13 +19,11 @@ from pipeline.body.smpl import BodyModel
 from pipeline.convert.common import (
     Sample,
     Selection,
-    SmplLabel,
     intrinsics,
     keypoint_box,
     numbers,
     project,
-    smpl_label,
-    smpl_to_camera,
+    smpl_labels_to_camera,
     take,
 )
 from pipeline.errors import InputError
@@ -125,7 +123,8 @@ def _sequence(
     seen = np.stack([numbers(take(boxes, f["id"], where), (4,), where, "bbox") for f in kept])
     R, t, K = _camera(take(subject.cameras, str(cam), where), world, seen, where)
     camera_joints = world @ R.T + t
-    labels = _labels([fits.get(str(f["frame_idx"])) for f in kept], R, t, model, where)
+    held = [fits.get(str(frame["frame_idx"])) for frame in kept]
+    labels = smpl_labels_to_camera(held, R, t, model, where)
     for frame, points, label in zip(kept, camera_joints, labels, strict=True):
         keypoints = np.column_stack([project(points, K), np.ones(17)])
         box = keypoint_box(keypoints, settings["box_factor"])
@@ -175,20 +174,6 @@ def _fitting(points: np.ndarray, depth: np.ndarray, boxes: np.ndarray) -> float:
     inside = ((points[:, 0] > low) & (points[:, 0] < low + size)).all(1)
     span = np.ptp(points, axis=1).max(1) / size.max(1)
     return float((inside & (span > 0.5) & (span < 1.5) & (depth > 0).all(1)).mean())
-
-
-def _labels(
-    fits: list[dict | None], R: np.ndarray, t: np.ndarray, model: BodyModel, where: str
-) -> list[SmplLabel | None]:
-    """Return the SMPL fits in the camera frame; frames without one are normal."""
-    held = {i: smpl_label(fit, where) for i, fit in enumerate(fits) if fit is not None}
-    found: list[SmplLabel | None] = [None] * len(fits)
-    if held:
-        parts = [(label.global_orient, label.transl, label.betas) for label in held.values()]
-        stacked = [np.stack(part) for part in zip(*parts, strict=True)]
-        for i, orient, transl in zip(held, *smpl_to_camera(*stacked, R, t, model), strict=True):
-            found[i] = SmplLabel(orient, held[i].body_pose, held[i].betas, transl)
-    return found
 
 
 def _image_name(frame: Mapping, sequence: str, where: str) -> str:
