@@ -35,9 +35,13 @@ def build_fabric(settings: dict) -> Fabric:
         settings: devices, strategy, precision.
 
     Raises:
-        InputError: for a precision that is unknown or not available on the device.
+        InputError: for a precision that is unknown or not available on the device, or more
+            GPUs than there are.
     """
     cuda = torch.cuda.is_available()
+    if cuda and settings["devices"] > torch.cuda.device_count():
+        expected = f"at most the {torch.cuda.device_count()} GPUs that this process may use"
+        raise InputError("training", "devices", settings["devices"], expected)
     device = "cuda" if cuda else "cpu"
     precision = resolve_precision(str(settings["precision"]), device)
     torch.set_float32_matmul_precision("high" if cuda else "highest")

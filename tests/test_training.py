@@ -70,6 +70,14 @@ def test_precision(tmp_path, precision):
     assert outcome.history.final()["loss"] > 0
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["auto", "32", "bf16-mixed", "16-mixed"])
+def test_cuda(tmp_path, precision):
+    made, outcome = run(tmp_path, precision=precision, steps=40, checkpoint_every=10)
+    assert next(made.network.parameters()).is_cuda
+    assert 0 < outcome.history.final()["loss"] < 2
+
+
 def test_coordinates_keep_float32_under_autocast():
     plugin = Autocast("bf16-mixed", "cpu")
     points = torch.tensor([223.456])
