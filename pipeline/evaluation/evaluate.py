@@ -10,6 +10,7 @@ import torch
 
 from pipeline import checkpoints, files
 from pipeline.body.assets import load_assets
+from pipeline.errors import InputError
 from pipeline.evaluation.measure import Measured
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.metrics import bootstrap_interval
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--body", type=Path, required=True)
+    parser.add_argument("--raw", type=Path, help="raw files, for protocols with needs_raw")
     parser.add_argument("--out", type=Path, required=True)
 
 
@@ -42,12 +44,14 @@ def main(args: argparse.Namespace) -> None:
     """Measure and write the metrics file with its protocol and per-sample errors."""
     settings = args.settings
     protocol = get_protocol(settings["protocol"])
+    if getattr(protocol, "needs_raw", False) and not args.raw:
+        raise InputError("--raw", "", "nothing", f"the raw files of {protocol.dataset}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     assets = load_assets(args.body)
     network = build_network(settings["network"], assets).to(device)
     checkpoints.load_into(network, args.weights)
     eval_settings = {"image_size": settings["network"]["image_size"],
-                     "batch_size": settings["batch_size"]}  # fmt: skip
+                     "batch_size": settings["batch_size"], "raw": args.raw}  # fmt: skip
     measure = importlib.import_module(protocol.module).measure
     measured = measure(network, args.records, protocol, assets, eval_settings, device)
     per_sample = {k: np.round(v, 4).tolist() for k, v in measured.per_sample.items()}

@@ -11,6 +11,7 @@ METRO family.
 from dataclasses import asdict, dataclass
 
 from pipeline.errors import InputError
+from pipeline.evaluation.image_protocols import IMAGE_PROTOCOLS, ImageProtocol
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ _H36M = {
 }
 H36M_FRONTAL_CAMERA = "60457274"
 
-PROTOCOLS: dict[str, Protocol] = {
+PROTOCOLS: dict[str, Protocol | ImageProtocol] = {
     p.name: p
     for p in (
         Protocol("pw3d_spin", gt_gender="annotated", pve_root="none", **_PW3D),
@@ -88,10 +89,10 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("h36m_p2", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_H36M),
         Protocol("h36m_p2_metro", camera=H36M_FRONTAL_CAMERA, root="mid_hip", **_H36M),
     )
-}
+} | IMAGE_PROTOCOLS
 
 
-def get_protocol(name: str) -> Protocol:
+def get_protocol(name: str) -> Protocol | ImageProtocol:
     """The protocol of this name.
 
     Raises:
