@@ -23,8 +23,18 @@ class Field:
 
     path: str
     dtype: str
-    shape: tuple[int | str, ...] = ()
+    shape: tuple[int | str | None, ...] = ()  # None: as many as the row has
     missing: float | None = None  # None: every row must have it
+
+    @property
+    def ragged(self) -> bool:
+        """Whether rows differ in length; they stand one after the other, `offset` divides them."""
+        return self.shape[:1] == (None,)
+
+    @property
+    def offset(self) -> str:
+        """Path of where the rows of a ragged array begin, (N + 1,)."""
+        return f"{self.path}_offset"
 
 
 FIELDS = {
@@ -55,6 +65,10 @@ FIELDS = {
     "mano_betas": Field("mano/betas", "f4", (10,), 0),
     "mano_valid": Field("mano/valid", "u1", (), 0),
     "hand_vertices": Field("hand_vertices", "f4", (778, 3), np.nan),
+    "surface_points": Field("densepose/points", "f4", (None, 5), 0),
+    "surface_mirrored": Field("densepose/mirrored", "f4", (None, 3), 0),
+    "parts_png": Field("densepose/parts", "u1", (None,), 0),
+    "parts_box": Field("densepose/box", "f4", (4,), np.nan),
 }
 LABELS = {
     "smpl": {"global_orient", "body_pose", "betas"},
@@ -87,6 +101,11 @@ def check_structure(file: h5py.File, name: Path | str) -> None:
     count = int(file.attrs["count"])
     expected = {"image/offset": (count + 1,)}
     for field in FIELDS.values():
+        if field.ragged:
+            if field.path in file:
+                expected[field.offset] = (count + 1,)
+                expected[field.path] = (len(file[field.path]), *field.shape[1:])
+            continue
         if field.missing is None or field.path in file:
             shape = row_shape(field, dict(file.attrs))
             if shape is None:
@@ -115,17 +134,27 @@ def validate(path: Path | str, name: Path | str | None = None) -> None:
     name = name or path
     with open_hdf5(path) as file:
         check_structure(file, name)
-        offset, total = file["image/offset"][:], file["image/data"].shape[0]
-        if offset[0] != 0 or offset[-1] != total or (np.diff(offset) <= 0).any():
-            raise InputError(name, "image/offset", offset[-1], f"steps that rise to {total}")
+        offset = _check_offset(file, "image/offset", len(file["image/data"]), 1, name)
         for key, field in FIELDS.items():
             if field.path in file and field.dtype != "S":
                 _check_values(key, file[field.path][:], f"{name}: {field.path}")
+            if field.path in file and field.ragged:
+                _check_offset(file, field.offset, len(file[field.path]), 0, name)
         for row in {0, len(offset) // 2 - 1, len(offset) - 2}:
             data = file["image/data"][offset[row] : offset[row + 1]].tobytes()
             size, stated = decode_jpeg(data, f"{name} row {row}").shape[1::-1], file["image/size"]
             if size != tuple(stated[row]):
                 raise InputError(name, "image/size", stated[row], f"its image's {size}")
+
+
+def _check_offset(
+    file: h5py.File, path: str, total: int, least: int, name: Path | str
+) -> np.ndarray:
+    """Return where the rows of a ragged array begin, each with `least` or more entries."""
+    offset = file[path][:]
+    if offset[0] != 0 or offset[-1] != total or (np.diff(offset) < least).any():
+        raise InputError(name, path, offset[-1], f"steps that rise to {total}")
+    return offset
 
 
 def _check_values(key: str, value: np.ndarray, where: str) -> None:

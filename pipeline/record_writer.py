@@ -71,6 +71,7 @@ class RecordsWriter:
         self._pending, self._offsets = bytearray(), [0]
         self._rows: list[dict[str, np.ndarray]] = []
         self._blocks: list[dict[str, np.ndarray]] = []
+        self._ragged: dict[str, dict[int, np.ndarray]] = {}  # field -> row -> values
 
     def __len__(self) -> int:
         """Return the number of rows added."""
@@ -113,7 +114,10 @@ class RecordsWriter:
             given |= {f"{group}_valid": 1} if label else {}
         if {"smpl_valid", "transl"} <= given.keys():
             given["has_transl"] = 1
-        self._rows.append(self._row(given))
+        row = self._row(given)
+        for key in [key for key in row if FIELDS[key].ragged]:
+            self._ragged.setdefault(key, {})[len(self)] = row.pop(key)
+        self._rows.append(row)
         self._pending += jpeg
         self._offsets.append(self._offsets[-1] + len(jpeg))
         if len(self._rows) == BLOCK:
@@ -161,6 +165,8 @@ class RecordsWriter:
             if shape is None:
                 raise InputError(where, key, "values", f"a writer that knows {field.shape[0]}")
             row[key] = value = np.asarray(given[key], field.dtype)
+            if field.ragged:
+                shape = (*value.shape[:1], *shape[1:])
             if value.shape != shape or not np.isfinite(value).all():
                 saw = f"shape {value.shape}, finite {bool(np.isfinite(value).all())}"
                 raise InputError(where, key, saw, f"finite values of shape {shape}")
@@ -206,8 +212,18 @@ class RecordsWriter:
             keys = {key for key, field in FIELDS.items() if field.path.startswith(f"{group}/")}
             held = held | keys if f"{group}_valid" in held else held - keys
         columns = {key: self._column(key) for key in FIELDS if key in held}
+        columns = {FIELDS[key].path: column for key, column in columns.items()}
+        for key in (key for key in FIELDS if key in self._ragged):
+            columns |= self._ragged_columns(key)
         require_space(self.path, sum(column.nbytes for column in columns.values()))
-        for key, column in columns.items():
-            self._file.create_dataset(FIELDS[key].path, data=column, track_times=False)
+        for path, column in columns.items():
+            self._file.create_dataset(path, data=column, track_times=False)
         for key, value in (self.attrs | {"count": len(self)}).items():
             self._file.attrs[key] = value
+
+    def _ragged_columns(self, key: str) -> dict[str, np.ndarray]:
+        """Return the values of a ragged field one row after the other, and where rows begin."""
+        field, rows = FIELDS[key], self._ragged[key]
+        lengths = [len(rows[row]) if row in rows else 0 for row in range(len(self))]
+        offset = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        return {field.path: np.concatenate(list(rows.values())), field.offset: offset}

@@ -13,6 +13,11 @@ SMPL parameters belong to the model of `smpl/gender`, global_orient and transl i
 Hands are right hands: a left one is stored with its image mirrored, and everything else as seen
 there. `mano/hand_pose` holds the fifteen finger joints' whole rotations, the model's mean pose
 included, and the wrist stands at `root_3d`; `hand_vertices` is relative to the same root.
+
+DensePose: `surface_points` are (x, y, chart 1..24, U, V), `surface_mirrored` the (chart, U, V)
+of the same points in a mirrored image, where the table for it was there; `parts_png` is a label
+map of the 14 coarse parts over the rectangle `parts_box` (x, y, width, height). Both 2D in
+continuous pixels of the original image.
 """
 
 from collections.abc import Iterable
@@ -36,12 +41,28 @@ from pipeline.record_writer import RecordsWriter
 __all__ = ["FIELDS", "GENDERS", "Records", "RecordsWriter", "subset", "validate"]
 
 
+class Ragged:
+    """Rows of different lengths, [row] -> its values."""
+
+    def __init__(self, values: np.ndarray, offset: np.ndarray) -> None:
+        self.values, self.offset = values, offset
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.offset) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        """Return a row's values, of length 0 where it has none."""
+        row = range(len(self))[row]
+        return self.values[self.offset[row] : self.offset[row + 1]]
+
+
 class Records:
     """Reads a records file.
 
-    Every key of FIELDS is an attribute: a numpy array read at first use, None when the file has
-    no such label; texts come as str. The image bytes are mapped, not held by an HDF5 handle, so
-    an object may be shared by threads and by forked processes.
+    Every key of FIELDS is an attribute: a numpy array (or `Ragged`) read at first use, None when
+    the file has no such label; texts come as str. The image bytes are mapped, not held by an
+    HDF5 handle, so an object may be shared by threads and by forked processes.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -71,15 +92,17 @@ class Records:
         """Travel to another process as a path; it maps the file itself."""
         return Records, (self.path,)
 
-    def __getattr__(self, key: str) -> np.ndarray | None:
+    def __getattr__(self, key: str) -> np.ndarray | Ragged | None:
         """Return the array of a field, or None when the file has no such label."""
         if key not in FIELDS:
             raise AttributeError(f"records have no field {key!r}")
         value = None
         if key in self._paths:
             with open_hdf5(self.path) as file:
-                value = file[FIELDS[key].path][:]
+                value, field = file[FIELDS[key].path][:], FIELDS[key]
+                offset = file[field.offset][:] if field.ragged else None
             value = np.char.decode(value, "utf-8") if value.dtype.kind == "S" else value
+            value = Ragged(value, offset) if field.ragged else value
         self.__dict__[key] = value  # found before __getattr__ from now on
         return value
 
@@ -126,6 +149,7 @@ def subset(path: Path | str, out: Path | str, rows: Iterable[int]) -> None:
         for row in rows:
             given = {key: value[row] for key, value in fields.items() if value is not None}
             given |= {key: None for key in UNKNOWN if np.isnan(given.get(key, 0)).any()}
+            given |= {k: None for k, v in given.items() if FIELDS[k].ragged and not len(v)}
             if not given.get("has_transl", 0):
                 given["transl"] = None
             for group, label in LABELS.items():

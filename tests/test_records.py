@@ -111,7 +111,7 @@ def test_equal_rows_equal_bytes(tmp_path: Path, path: Path) -> None:
 def test_subset_keeps_every_field(tmp_path: Path, path: Path) -> None:
     subset(path, tmp_path / "some.h5", [3, 0])
     all_rows, some = Records(path), Records(tmp_path / "some.h5")
-    for key in FIELDS:
+    for key in (key for key, field in FIELDS.items() if "densepose" not in field.path):
         np.testing.assert_array_equal(getattr(some, key), getattr(all_rows, key)[[3, 0]])
     assert some.jpeg(1) == all_rows.jpeg(0)
 
@@ -235,3 +235,49 @@ def test_streams_depend_on_seed_and_path_only() -> None:
     assert rng(1, 2).random() != rng(1, "2").random()
     first, second = torch_generator(1, "a"), torch_generator(1, "b")
     assert first.initial_seed() != second.initial_seed()
+
+
+def surface(index: int) -> dict:
+    """Return the surface labels of a row: as many points as its number, none in row 0."""
+    points = rng(0, "surface", index).uniform(0, 1, (index, 5)).astype(np.float32)
+    label = {"parts_png": np.arange(index, dtype=np.uint8), "parts_box": [1.5, 2, 30, 40]}
+    return {"surface_points": points} | label if index else {}
+
+
+def test_rows_of_different_lengths(tmp_path: Path) -> None:
+    with RecordsWriter(tmp_path / "r.h5", "coco", "train", "every row") as writer:
+        for index in (2, 0, 3):
+            writer.add(np.zeros((8, 8, 3), np.uint8), **plain(index), **surface(index))
+    subset(tmp_path / "r.h5", tmp_path / "s.h5", [1, 2])
+    for name, expected in (("r.h5", (2, 0, 3)), ("s.h5", (0, 3))):
+        records = Records(tmp_path / name)
+        assert len(records.surface_points) == len(expected)
+        for row, index in enumerate(expected):
+            points = surface(index).get("surface_points", np.zeros((0, 5)))
+            np.testing.assert_array_equal(records.surface_points[row], points)
+            assert records.parts_png[row].tolist() == list(range(index))
+            assert np.isnan(records.parts_box[row]).all() == (index == 0)
+        assert records.surface_mirrored is None
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 4)), np.full((2, 5), np.nan), np.zeros(5)])
+def test_bad_rows_of_different_lengths(tmp_path: Path, values: np.ndarray) -> None:
+    with pytest.raises(InputError, match="surface_points"):
+        with RecordsWriter(tmp_path / "r.h5", "coco", "train", "every row") as writer:
+            writer.add(np.zeros((8, 8, 3), np.uint8), **plain(1), surface_points=values)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_offsets_of_another_file(tmp_path: Path) -> None:
+    with RecordsWriter(tmp_path / "r.h5", "coco", "train", "every row") as writer:
+        writer.add(np.zeros((8, 8, 3), np.uint8), **plain(2), **surface(2))
+    with h5py.File(tmp_path / "r.h5", "r+") as file:
+        file["densepose/points_offset"][1] = 1
+    with pytest.raises(InputError, match="densepose/points_offset"):
+        validate(tmp_path / "r.h5")
+
+
+def plain(index: int) -> dict:
+    """Return the fields that every row must have."""
+    fields = {"affine": [[1, 0, 0], [0, 1, 0]], "name": f"{index}.jpg", "original_size": (8, 8)}
+    return fields | {"center": (4, 4), "side": 8}
