@@ -1,0 +1,181 @@
+"""Runs: their names, what they share, what they start from."""
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from pipeline.errors import InputError
+from pipeline.params import Params, load
+from pipeline.params.overlay import merge, read_file, with_bases
+from pipeline.params.reader import Refused
+from pipeline.params.runs import influences
+from tests.conftest import ROOT
+
+FILE = ROOT / "params.yaml"
+
+
+@pytest.fixture(scope="module")
+def config() -> dict:
+    return {**read_file(FILE), "scale": "demo", "source": "demo"}
+
+
+def with_rows(config: dict, *rows: dict) -> Params:
+    """The parameters with a table of these rows alone."""
+    rows = [{"method": f"row {i}", **row} for i, row in enumerate(rows)]
+    table = {**config["tables"]["table1"], "rows": rows}
+    runs = list(dict.fromkeys(row["run"] for row in rows if "set" not in row))
+    figures = {"curves": runs, "overlays": {**config["figures"]["overlays"], "runs": runs}}
+    changed = {**config, "tables": {"table1": table}, "figures": {**config["figures"], **figures}}
+    return load(changed)
+
+
+def names(params: Params) -> list[str]:
+    return [run.name for run in params.rows["table1"]]
+
+
+def test_every_source_and_scale_is_without_contradiction(config: dict) -> None:
+    for source in config["sources"]:
+        for scale in config["scales"]:
+            assert load({**config, "source": source, "scale": scale}).rows["table1"]
+
+
+def test_changed_runs_have_short_names(config: dict) -> None:
+    rows = (
+        {"run": "pymaf"},
+        {"run": "pymaf", "set": {"network.auxiliary": "none"}},
+        {"run": "mpt", "set": {"init.regressor": None}},
+        {"run": "mpt", "set": {"pretrain/mesh.corruption.sigma": 1.5, "training.steps": 0}},
+        {"run": "hmr", "set": {"data.mixture": {"h36m_train": 0.5, "coco_train": 0.5}}},
+    )
+    params = with_rows(config, *rows)
+    assert names(params)[:4] == [
+        "pymaf",
+        "pymaf-auxiliary=none",
+        "mpt-regressor=none",
+        "mpt-sigma=1.5-steps=0",
+    ]
+    assert names(params)[4].startswith("hmr-mixture=")
+
+
+def test_equal_settings_are_one_run(config: dict) -> None:
+    params = with_rows(
+        config,
+        {"run": "pymaf"},
+        {"run": "pymaf", "set": {"network.feedback": "mesh"}},
+        {"run": "pymaf", "set": {"training.workers": 3}},
+        {"run": "pymaf", "set": {"network.auxiliary": "none"}},
+        {"run": "pymaf", "set": {"network.auxiliary": "none", "loss.iuv_uv": 9.0}},
+    )
+    assert names(params) == ["pymaf"] * 3 + ["pymaf-auxiliary=none"] * 2
+
+
+def test_same_last_key_gets_a_longer_name(config: dict) -> None:
+    params = with_rows(
+        config,
+        {"run": "mpt"},
+        {"run": "mpt", "set": {"loss.joints": 900.0}},
+        {"run": "mpt", "set": {"pretrain/mesh.loss.joints": 900.0}},
+    )
+    first, second = names(params)[1:]
+    assert first == "mpt-joints=900.0"
+    assert second == "mpt-loss.joints=900.0"
+
+
+def test_change_of_a_run_that_it_starts_from(config: dict) -> None:
+    changes = {"pretrain/mesh.network.query": "pooled"}
+    params = with_rows(config, {"run": "mpt"}, {"run": "mpt", "set": changes})
+    run = params.rows["table1"][1]
+    assert run.parents["regressor"] == "pretrain/mesh-query=pooled"
+    assert run.settings["network"]["regressor"]["query"] == "pooled"
+    assert params.runs["pretrain/mesh-query=pooled"].pairs == "default"
+
+
+def test_network_of_another_shape_than_the_weights_is_refused(config: dict) -> None:
+    changes = {"network.regressor.query": "pooled"}
+    with pytest.raises(Refused, match=r"rows\[1\]\.init\.regressor: saw pretrain/mesh with query"):
+        with_rows(config, {"run": "mpt"}, {"run": "mpt", "set": changes})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("network.auxilary", "none", r"rows\[1\]\.set\.network\.auxilary: saw an unknown key"),
+        ("netwerk.auxiliary", "none", r"set\.netwerk\.auxiliary: saw no settings 'netwerk'"),
+        ("pretrain/pose3d.training.steps", 1, r"saw a run that this one does not start from"),
+        ("init.backbone", "pretrain/pose3d", r"init\.backbone: saw 'pretrain/pose3d'"),
+        ("init.head", "pretrain/pose2d", r"init\.head: saw an unknown part"),
+        ("data.mixture.h36m_tran", 0.1, r"h36m_tran: saw unknown records, expected h36m_train"),
+        ("data.mixture.coco_train", 0.6, r"mixture: saw shares that sum to 0\.9"),
+        ("network.vertices", 400, r"network\.vertices: saw 400, expected one of body\.levels"),
+        ("loss.iuv_uv", None, r"loss\.iuv_uv: saw nothing, expected a number"),
+        ("training.accumulate", 5, r"batch_size: saw 32, expected a multiple of devices x"),
+        ("training.selection", "validation", r"validate_every: saw 0 with selection: validation"),
+    ],
+)
+def test_contradictions_are_refused(config: dict, key: str, value: object, line: str) -> None:
+    with pytest.raises(Refused, match=line):
+        with_rows(config, {"run": "pymaf"}, {"run": "pymaf", "set": {key: value}})
+
+
+def test_untrained_run_depends_on_no_data(config: dict) -> None:
+    params = with_rows(config, {"run": "mpt"}, {"run": "mpt", "set": {"training.steps": 0}})
+    run = params.rows["table1"][1]
+    assert run.records == [] and run.iuv == []
+    assert "loss" not in influences(run.at(0))
+
+
+def change(config: dict, key: str, value: object) -> dict:
+    """The configuration with one value replaced in its overlay."""
+    tree: dict = {}
+    node = tree
+    *parents, last = f"scales.demo.{key}".split(".")
+    for part in parents:
+        node = node.setdefault(part, {})
+    node[last] = value
+    return merge(config, tree)
+
+
+def test_base_that_leads_back_is_refused() -> None:
+    with pytest.raises(Refused, match="the loop a -> b -> a"):
+        with_bases({"a": {"base": "b"}, "b": {"base": "a"}}, "finetune")
+    with pytest.raises(Refused, match=r"finetune\.a\.base: saw 'c'"):
+        with_bases({"a": {"base": "c"}}, "finetune")
+
+
+@pytest.mark.parametrize(
+    ("edit", "line"),
+    [
+        (lambda c: c | {"extra": 1}, "params.yaml: extra: saw an unknown key"),
+        (lambda c: c | {"scale": "dmo"}, "params.yaml: scale: saw 'dmo', expected demo, or"),
+        (lambda c: {k: v for k, v in c.items() if k != "iuv"}, "iuv: saw nothing"),
+        (lambda c: change(c, "iuv.size", 3), "params.yaml: scales.demo.iuv.size: saw an unknown"),
+        (lambda c: change(c, "finetune.hmr.hiden", 3), "params.yaml: scales.demo.finetune.hmr.hiden"),
+        (lambda c: change(c, "evaluation.protocols.pw3d", "pw3d_test"), "an unknown protocol"),
+        (lambda c: change(c, "figures.curves", ["resnet"]), "figures.curves: saw 'resnet'"),
+        (lambda c: change(c, "tables.table1.seeds", [1, 1]), "tables.table1.seeds: saw [1, 1]"),
+        (lambda c: change(c, "demo.h36m.subjects_test", [9]), "subjects: saw [11], expected"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_refused(config: dict, edit: Callable[[dict], dict], line: str) -> None:
+    with pytest.raises(InputError) as refused:
+        load(edit(config))
+    assert line in str(refused.value)
+
+
+def test_key_that_stands_twice_is_refused(tmp_path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a: 1\nb: {c: 1,\n    c: 2}\n")
+    with pytest.raises(InputError, match="line 3: saw the key 'c' a second time"):
+        read_file(path)
+    path.write_text("a: [1\nb: 2\n")
+    with pytest.raises(InputError, match=r"params\.yaml: line \d: .*, expected YAML"):
+        read_file(path)
+
+
+def test_bare_no_of_yaml_1_1_stays_a_word(config: dict) -> None:
+    text = yaml.safe_dump(config).replace("'no'", "no")
+    params = load(yaml.safe_load(text))
+    rows = params.tree["tables"]["table1"]["rows"]
+    wheres = [row["reference"]["where"] for row in rows if "reference" in row]
+    assert not any(isinstance(value, bool) for where in wheres for value in where.values())
