@@ -8,44 +8,23 @@ marked as a crowd, so that the usual filters have something to do.
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from pipeline.demo.actors import Body, Direction, draw_betas, in_camera, perform
-from pipeline.demo.frames import Frame, render, write_jpeg
-from pipeline.demo.motions import MOTIONS
-from pipeline.demo.people import Look, draw_look
-from pipeline.demo.scenes import Camera, backdrop, look_at, make_scene
+from pipeline.demo.actors import Body, in_camera
+from pipeline.demo.frames import Frame, write_jpeg
+from pipeline.demo.portraits import Person, photograph
+from pipeline.demo.scenes import Camera
 from pipeline.demo.stage import Stage
-from pipeline.demo.stool import stool_for
 from pipeline.joints import JOINT_SETS
 from pipeline.seeding import rng
 
 SPLITS = ("train", "val")
 IMAGES_PER_TASK = 8
-ASPECTS = ((1.0, 1.0), (1.0, 0.75), (1.0, 0.66), (0.75, 1.0), (0.66, 1.0))
 FACE, LIMBS = slice(0, 5), slice(5, 17)
-CAMERA_ARC = 0.35  # radians to either side of the front
-BORDER = 0.03  # share of the image that the main person's joints keep from the edge
 UNLABELLED, OCCLUDED, VISIBLE = 0, 1, 2
 OFFICIAL = {"l": "left", "r": "right"}
-
-
-class Person(NamedTuple):
-    """One person of a picture, in the world frame."""
-
-    pose: np.ndarray
-    """(24, 3) axis-angle."""
-    transl: np.ndarray
-    betas: np.ndarray
-    vertices: np.ndarray
-    """(V, 3)."""
-    keypoints: np.ndarray
-    """(17, 3) metres."""
-    look: Look
-    sitting: bool
 
 
 def plan(settings: dict) -> list[dict]:
@@ -72,20 +51,9 @@ def produce(task: dict, stage: Stage) -> list[dict]:
 
 def _photograph(task: dict, number: int, stage: Stage) -> dict:
     """Write one image; return its entry and its annotations."""
-    split, settings = task["split"], stage.settings
-    random = rng(settings["seed"], "coco", split, number)
-    people = [_person(random, stage, (0.0, 0.0))]
-    if random.random() < 0.3:
-        side = random.choice([-1, 1]) * random.uniform(0.6, 1.1)
-        people.append(_person(random, stage, (side, random.uniform(-0.1, 1.2))))
-    camera = _frame(random, people[0], settings["image_size"])
-    boxes = [stool_for(p.vertices[None, stage.landmarks.seat_ids]) for p in people if p.sitting]
-    if random.random() < 0.15:
-        boxes.append(_in_front(random, camera))
-    scene = make_scene(random, boxes)
-    seen = [(camera.to_camera(person.vertices), person.look) for person in people]
-    place = backdrop(scene, camera)
-    picture = render(place, scene, camera, seen, stage.bodies.faces, random)
+    split = task["split"]
+    random = rng(stage.settings["seed"], "coco", split, number)
+    people, camera, picture = photograph(random, stage)
     image_id = 7 * number + (30 if split == "train" else 400042)
     name = f"COCO_{split}2014_{image_id:012d}.jpg"
     write_jpeg(stage.root / f"{split}2014" / name, picture.image)
@@ -97,53 +65,6 @@ def _photograph(task: dict, number: int, stage: Stage) -> dict:
         "image": {"id": image_id, "file_name": name, **size},
         "annotations": [annotation for annotation in annotations if annotation],
     }
-
-
-def _person(random, stage: Stage, place: tuple[float, float]) -> Person:
-    body = stage.bodies["neutral"]
-    limit = np.radians(stage.settings["heading_deg"])
-    motion = str(random.choice(list(MOTIONS)))
-    betas = draw_betas(random)
-    # the camera stays within CAMERA_ARC of the front, which the heading leaves room for
-    room = limit - CAMERA_ARC
-    direction = Direction(place, random.uniform(-room, room), room)
-    actor = perform(body, motion, random, 1, 15, betas, "neutral", direction)
-    vertices, joints = body.mesh(betas, actor.pose, actor.transl)
-    keypoints = stage.landmarks.of("coco17", joints, vertices)[0]
-    look = draw_look(random, body.canvas)
-    return Person(
-        actor.pose[0], actor.transl[0], betas, vertices[0], keypoints, look, motion == "sit"
-    )
-
-
-def _frame(random, main: Person, longest: int) -> Camera:
-    """Return a camera whose picture holds all of the main person's joints."""
-    share = random.uniform(0.75, 1.0)
-    aspect = ASPECTS[random.choice(len(ASPECTS), p=[0.2, 0.3, 0.15, 0.2, 0.15])]
-    width, height = (int(longest * share * side) for side in aspect)
-    angle, distance = random.uniform(-CAMERA_ARC, CAMERA_ARC), random.uniform(2.8, 6.5)
-    centre = main.keypoints.mean(0)
-    eye = centre + [distance * np.sin(angle), -distance * np.cos(angle), random.uniform(-0.3, 0.9)]
-    eye[2] = max(eye[2], 0.4)
-    R, t = look_at(eye, centre, roll=random.normal() * 0.04)
-    points = main.keypoints @ R.T + t
-    rays = points[:, :2] / points[:, 2:]
-    low, high = rays.min(0), rays.max(0)
-    size = np.array([width, height], float)
-    fill = random.uniform(0.55, 1 - 2 * BORDER)
-    focal = (fill * size / (high - low)).min()
-    slack = size * (1 - 2 * BORDER) - focal * (high - low)
-    corner = BORDER * size + random.random(2) * slack
-    cx, cy = corner - focal * low
-    return Camera(np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1.0]]), R, t, width, height)
-
-
-def _in_front(random, camera: Camera) -> np.ndarray:
-    """Return a low box between the camera and the main person."""
-    toward = camera.centre[:2] / np.linalg.norm(camera.centre[:2])
-    x, y = toward * random.uniform(0.7, 1.0) + [random.normal() * 0.35, 0]
-    half, top = random.uniform(0.1, 0.4), random.uniform(0.25, 0.75)
-    return np.array([x - half, y - 0.15, 0.0, x + half, y + 0.15, top])
 
 
 def _annotate(
@@ -231,12 +152,12 @@ def finish(results: list[list[dict]], settings: dict, root: Path) -> None:
     label_id = 1000
     for split in SPLITS:
         images, labels, fits = [], [], {}
-        for photograph in (item for result in results for item in result):
-            if photograph["split"] != split:
+        for image in (item for result in results for item in result):
+            if image["split"] != split:
                 continue
-            images.append(photograph["image"])
-            for annotation in photograph["annotations"]:
-                ids = {"id": label_id, "image_id": photograph["image"]["id"]}
+            images.append(image["image"])
+            for annotation in image["annotations"]:
+                ids = {"id": label_id, "image_id": image["image"]["id"]}
                 labels.append(annotation["label"] | ids)
                 if annotation["fit"]:
                     fits[str(label_id)] = annotation["fit"]
