@@ -87,7 +87,7 @@ def _front(joint_set: str) -> dict[str, float]:
 
 
 def check_reprojection(
-    samples: list[Sample], keypoint_set: str, models: Mapping[str, BodyModel], where: object
+    samples: list[Sample], keypoint_set: str | None, models: Mapping[str, BodyModel], where: object
 ) -> float | None:
     """Check that SMPL labels, seen by their camera, fall on the 2D labels of the same side.
 
@@ -101,6 +101,8 @@ def check_reprojection(
         InputError: if it is larger than REPROJECTION, or the other side's labels are nearer, or
             labels without camera do not belong to their samples.
     """
+    if keypoint_set is None:
+        return None
     names = [name for name in LIMBS if name in JOINT_SETS[keypoint_set]]
     places = indices(keypoint_set, names)
     labelled = [s for s in samples if s.smpl is not None and s.keypoints_2d[places, 2].any()]

@@ -33,7 +33,7 @@ class Sample:
     name: str  # the image's path inside the distribution
     center: np.ndarray  # (2,) of the square person box, continuous pixels
     side: float  # of the same, box factor included
-    keypoints_2d: np.ndarray  # (K, 3) continuous pixels and confidence
+    keypoints_2d: np.ndarray | None  # (K, 3) continuous pixels and confidence
     person: int
     frame: int
     sequence: str
@@ -45,6 +45,7 @@ class Sample:
     joints_3d: np.ndarray | None = None  # (J, 4) metres, camera frame, about the root; validity
     root_3d: np.ndarray | None = None  # (3,) metres, camera frame: where that root stands
     smpl: SmplLabel | None = None
+    extra: Mapping[str, object] = field(default_factory=dict)  # further fields of the records
 
 
 @dataclass
