@@ -41,7 +41,7 @@ def check_projection(
     Args:
         points: (N, J, 3) metres, camera frame.
         pixels: (N, J, 2).
-        K: (3, 3) or (N, 1, 3, 3).
+        K: (3, 3) or (N, 3, 3).
         allowed: largest median distance, pixels.
         where: for errors.
 

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.body.assets import load_assets
 from pipeline.body.smpl import BodyModel
 from pipeline.convert.checks import Spread, check_count, check_reprojection, check_sides
@@ -18,7 +20,25 @@ from pipeline.files import sha256_many
 from pipeline.progress import progress
 from pipeline.records import RecordsWriter
 
-CONVERTERS = ("h36m_json", "pw3d", "coco", "lsp", "lspet", "mpii", "up3d", "spin_npz")
+CONVERTERS = (
+    "h36m_json",
+    "pw3d",
+    "coco",
+    "lsp",
+    "lspet",
+    "mpii",
+    "up3d",
+    "spin_npz",
+    "mpi_inf_3dhp",
+    "muco",
+    "mupots",
+    "h36m_official",
+    "coco_densepose",
+    "surreal",
+    "agora",
+    "imagenet",
+    "instavariety",
+)
 FIRST_LOOK = 1000  # samples after which the share of bad images is known well enough to stop
 
 
@@ -45,10 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Convert, and print what was taken and what was left out."""
+    assets = load_assets(args.body)
     print(
         convert(
-            args.dataset, args.split, args.raw, load_assets(args.body).models, args.settings,
-            args.out, args.workers, args.allow_partial,
+            args.dataset, args.split, args.raw, assets.models, args.settings, args.out,
+            args.workers, args.allow_partial, assets.J_regressor_h36m,
         )
     )  # fmt: skip
 
@@ -62,6 +83,7 @@ def convert(
     out: Path,
     workers: int = 1,
     allow_partial: bool = False,
+    J_regressor: np.ndarray | None = None,
 ) -> str:
     """Write the records of one split; return a line about it.
 
@@ -74,6 +96,7 @@ def convert(
         out: records file, written whole or not at all.
         workers: processes that cut images; the file does not depend on it.
         allow_partial: skip the comparison with the published count.
+        J_regressor: (17, V) joints of Human3.6M from the mesh, for converters that judge fits.
 
     Raises:
         InputError: if an annotation is damaged, too many images are, or a gate fails.
@@ -84,7 +107,8 @@ def convert(
     if not raw.is_dir():
         raise InputError(raw, "", "no such folder", f"the official files of {dataset}")
     module = importlib.import_module(f"pipeline.convert.{chosen['converter']}")
-    selection = module.select(raw, split, chosen, models)
+    regressor = (J_regressor,) if getattr(module, "USES_REGRESSOR", False) else ()
+    selection = module.select(raw, split, chosen, models, *regressor)
     expected = None if allow_partial else chosen.get("expected")
     spread = Spread()
     sets = (module.KEYPOINT_SET, module.JOINT_SET, module.ROOT)
@@ -149,5 +173,5 @@ def _add(writer: RecordsWriter, sample: Sample, cut: Cut) -> None:
     smpl = vars(sample.smpl) if sample.smpl else {}
     writer.add(
         cut.jpeg, image_size=cut.image_size, affine=cut.affine, original_size=cut.original_size,
-        **{key: getattr(sample, key) for key in same}, **smpl,
+        **{key: getattr(sample, key) for key in same}, **smpl, **sample.extra,
     )  # fmt: skip
