@@ -117,6 +117,7 @@ class MeshPretrain(_Run):
     """A mesh from synthetic heatmaps."""
 
     data: Meshes
+    augmentation: Augmentation  # the colour gain has nothing to act on
     corruption: Corruption
     loss: MeshLoss
     init: Init = field(default_factory=dict)
@@ -183,6 +184,8 @@ def influences(settings: dict) -> dict:
     if not uses_iuv(settings):
         loss = {k: v for k, v in loss.items() if k not in IUV_LOSSES}
     rest = {k: settings[k] for k in ("data", "corruption", "augmentation") if k in settings}
+    if "pairs" in settings["data"]:  # no image, nothing for the colour gain to act on
+        rest["augmentation"] = {k: v for k, v in rest["augmentation"].items() if k != "gain"}
     return {**kept, **rest, "loss": loss, "training": training}
 
 

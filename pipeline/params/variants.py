@@ -152,10 +152,7 @@ class Runs:
 
     def _complete(self, entry: dict) -> dict:
         """Return an entry over the sections that it shares with the others."""
-        shared = {"training": self._shared["training"], "init": {}}
-        if entry.get("objective") != "mesh_pretrain":
-            shared["augmentation"] = self._shared["augmentation"]
-        return merge(shared, entry)
+        return merge({**self._shared, "init": {}}, entry)
 
     def _define(self, key: str, chain: tuple[str, ...]) -> Run:
         """Return a run of params.yaml, defining first those that it starts from."""
