@@ -6,72 +6,29 @@ project's own orders, and says in `notes` and `computed` how it came about.
 
 import argparse
 import json
-import zipfile
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import scipy.sparse as sp
 
-from pipeline.body import official, parts
+from pipeline.body import hands, official, parts
+from pipeline.body.asset_file import (
+    FACE_VERTICES,
+    BodyAssets,
+    load_assets,
+    load_smplh,
+    save_assets,
+)
 from pipeline.body.joints_from_body import JointsFromBody, regress, with_required
 from pipeline.body.levels import Level, build_levels
 from pipeline.body.meshes import read_atlas, read_levels
 from pipeline.body.smpl import BodyModel
 from pipeline.errors import InputError
-from pipeline.files import atomic
 
 __all__ = [
-    "BodyAssets", "JointsFromBody", "add_arguments", "collect", "load_assets", "main", "regress",
-    "save_assets", "with_required",
+    "FACE_VERTICES", "BodyAssets", "JointsFromBody", "add_arguments", "collect", "load_assets",
+    "load_smplh", "main", "regress", "save_assets", "with_required",
 ]  # fmt: skip
 GENDERS = ("neutral", "male", "female")  # by their code in the records
-# Vertices of smplx's face, feet and finger tip joints: joints 24 to 44 of `smplx45`.
-FACE_VERTICES = (
-    332, 6260, 2800, 4071, 583, 3216, 3226, 3387, 6617, 6624, 6787,
-    2746, 2319, 2445, 2556, 2673, 6191, 5782, 5905, 6016, 6133,
-)  # fmt: skip
-# Finger tips of MANO, thumb to pinky, as FreiHAND's own evaluation takes them.
-HAND_TIPS = (744, 320, 443, 555, 672)
-_VERSION = 1
-_CSR = ("data", "indices", "indptr")
-_PLAIN = (
-    "J_regressor_h36m", "J_regressor_coco", "J_regressor_extra",
-    "parts6", "parts14", "parts24_smpl",
-)  # fmt: skip
-_MODEL = tuple(field.name for field in fields(BodyModel))
-
-
-@dataclass(frozen=True)
-class BodyAssets:
-    """The body: models, joints, meshes and parts. V = 6890, F = 13776."""
-
-    models: dict[str, BodyModel]  # "neutral" always; "male", "female" where the files are there
-    J_regressor_h36m: np.ndarray  # (17, V) h36m17: right leg first
-    J_regressor_coco: np.ndarray  # (17, V) coco17
-    J_regressor_extra: np.ndarray  # (9, V) the last nine of spin54
-    levels: list[np.ndarray]  # vertex ids of each resolution in the full mesh, finest first
-    upsample: list[sp.csr_matrix]  # [k]: level k + 1 -> level k
-    level_faces: list[np.ndarray]  # (f, 3) into the level's own vertices
-    mean: dict[str, np.ndarray]  # pose6d (144,), betas (10,), cam (3,)
-    atlas: dict[str, np.ndarray]  # part (F,) uint8 1..24, uv (F, 3, 2) float32
-    parts6: np.ndarray  # (F,) uint8 1..6, names in parts.PARTS6
-    parts14: np.ndarray  # (F,) uint8 1..14, names in parts.PARTS14
-    parts24_smpl: np.ndarray  # (V,) uint8, the joint that moves the vertex most
-    hands: dict[str, BodyModel]  # "right", "left" where the MANO files are there
-    hands_mean: dict[str, np.ndarray]  # (45,) axis-angle
-    notes: dict[str, str]  # where each array comes from
-    computed: tuple[str, ...]  # what no file was shipped for
-
-    @property
-    def faces(self) -> np.ndarray:
-        """Triangles of the full mesh, (F, 3) int64."""
-        return self.models["neutral"].faces
-
-    @property
-    def face_vertices(self) -> np.ndarray:
-        """Vertex ids of joints 24 to 44 of `smplx45`, (21,) int64."""
-        return np.array(FACE_VERTICES, dtype=np.int64)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> None:
     """Run the verb `body`."""
     assets = collect(args.raw, **_checked(args.settings))
-    save_assets(args.out, assets)
+    save_assets(args.out, assets, read_smplh(args.raw))
     print(f"levels {[len(ids) for ids in assets.levels]}, models {', '.join(assets.models)}")
     for what, note in assets.notes.items():
         print(f"{what}: {note}")
@@ -108,14 +65,15 @@ def collect(raw: Path, levels: list[int], num_betas: int) -> BodyAssets:
     notes: dict[str, str] = {}
     models = _read_models(raw, num_betas, notes)
     body = models["neutral"]
-    hands, hands_mean = _read_hands(raw, num_betas, notes)
+    hand_models, hands_mean = _read_hands(raw, num_betas, notes)
     regressor, notes["J_regressor_h36m"] = official.read_h36m_regressor(
         files["h36m"], body.v_template
     )
-    pyramid, computed = _pyramid(raw, body, levels)
-    ids = [np.arange(len(body.v_template))]
-    for level in pyramid:
-        ids.append(ids[-1][level.ids])
+    mirror = parts.mirror_vertices(body.v_template)
+    ids, faces, upsample, computed = _pyramid(raw, "levels", body, levels, mirror)
+    hand: tuple = ([], [], [], [])
+    if "right" in hand_models:
+        hand = _pyramid(raw, "mano_levels", hand_models["right"], list(hands.LEVELS), None)
     atlas = read_atlas(files["atlas"], body.faces)
     return BodyAssets(
         models=models,
@@ -123,103 +81,42 @@ def collect(raw: Path, levels: list[int], num_betas: int) -> BodyAssets:
         J_regressor_coco=official.read_coco_regressor(files["coco"], body.v_template),
         J_regressor_extra=official.read_extra_regressor(files["extra"], body.v_template),
         levels=ids,
-        upsample=[level.upsample for level in pyramid],
-        level_faces=[body.faces, *(level.faces for level in pyramid)],
+        upsample=upsample,
+        level_faces=faces,
         mean=official.read_mean(files["mean"]),
         atlas=atlas,
         parts6=parts.face_parts6(body.lbs_weights, body.faces),
         parts14=parts.merge_charts()[atlas["part"]],
         parts24_smpl=parts.vertex_segments(body.lbs_weights),
-        hands=hands,
+        hands=hand_models,
         hands_mean=hands_mean,
+        hand_levels=hand[0],
+        hand_level_faces=hand[1],
+        hand_upsample=hand[2],
+        smplh=tuple(_find_smplh(raw, notes)),
         notes=notes,
-        computed=(*computed, "parts6", "parts14", "parts24_smpl"),
-    )
+        computed=(
+            *(f"level {count}" for count in computed),
+            *(f"hand level {count}" for count in hand[3]),
+            "parts6", "parts14", "parts24_smpl",
+        ),
+    )  # fmt: skip
 
 
-def save_assets(path: Path, assets: BodyAssets) -> None:
-    """Write the asset; equal content gives equal bytes."""
-    arrays: dict[str, np.ndarray] = {}
-    neutral = vars(assets.models["neutral"])
-    for gender, model in assets.models.items():
-        for key, array in vars(model).items():
-            # Faces, weights and more are often the same for all genders: kept once.
-            if gender == "neutral" or not np.array_equal(array, neutral[key]):
-                arrays[f"{gender}/{key}"] = array
-    for side, model in assets.hands.items():
-        arrays |= {f"mano_{side}/{key}": array for key, array in vars(model).items()}
-        arrays[f"mano_{side}/hands_mean"] = assets.hands_mean[side]
-    for k, (ids, faces) in enumerate(zip(assets.levels, assets.level_faces, strict=True)):
-        arrays |= {f"level{k}/ids": ids, f"level{k}/faces": faces}
-    for k, matrix in enumerate(assets.upsample):
-        arrays |= {f"upsample{k}/{part}": getattr(matrix, part) for part in _CSR}
-    for group in ("mean", "atlas"):
-        arrays |= {f"{group}/{key}": array for key, array in getattr(assets, group).items()}
-    arrays |= {name: getattr(assets, name) for name in _PLAIN}
-    meta = {
-        "version": _VERSION,
-        "models": list(assets.models),
-        "hands": list(assets.hands),
-        "levels": len(assets.levels),
-        "notes": assets.notes,
-        "computed": assets.computed,
-    }
-    arrays["meta"] = np.array(json.dumps(meta, sort_keys=True))
-    with atomic(path) as part, open(part, "wb") as file:
-        np.savez(file, **arrays)
-
-
-def load_assets(path: Path | str) -> BodyAssets:
-    """Return the asset that the verb `body` wrote.
+def read_smplh(raw: Path) -> dict[str, BodyModel]:
+    """Return the SMPL+H models whose files are there, by gender.
 
     Raises:
-        InputError: if the file is missing, damaged or of another version.
+        InputError: if a file is not what it has to be.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        meta = json.loads(str(arrays["meta"]))
-        if meta["version"] != _VERSION:
-            raise InputError(path, "version", meta["version"], f"{_VERSION}: run the verb `body`")
-        return _unpack(arrays, meta)
-    except FileNotFoundError:
-        raise InputError(path, "", "no such file", "the file that the verb `body` makes") from None
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise InputError(
-            path, "", f"damaged content ({error})", "a file of the verb `body`"
-        ) from error
+    return {gender: official.read_smplh(path) for gender, path in _find_smplh(raw, {}).items()}
 
 
-def _unpack(arrays: dict[str, np.ndarray], meta: dict) -> BodyAssets:
-    def model(name: str) -> BodyModel:
-        shared = {key: arrays[f"neutral/{key}"] for key in _MODEL}
-        own = {key: arrays.get(f"{name}/{key}", shared[key]) for key in _MODEL}
-        return BodyModel(**own)
-
-    count = meta["levels"]
-    levels = [arrays[f"level{k}/ids"] for k in range(count)]
-    return BodyAssets(
-        models={gender: model(gender) for gender in meta["models"]},
-        levels=levels,
-        level_faces=[arrays[f"level{k}/faces"] for k in range(count)],
-        upsample=[
-            sp.csr_matrix(
-                tuple(arrays[f"upsample{k}/{part}"] for part in _CSR),
-                shape=(len(levels[k]), len(levels[k + 1])),
-            )
-            for k in range(count - 1)
-        ],
-        mean={key: arrays[f"mean/{key}"] for key in ("pose6d", "betas", "cam")},
-        atlas={key: arrays[f"atlas/{key}"] for key in ("part", "uv")},
-        hands={
-            side: BodyModel(**{key: arrays[f"mano_{side}/{key}"] for key in _MODEL})
-            for side in meta["hands"]
-        },
-        hands_mean={side: arrays[f"mano_{side}/hands_mean"] for side in meta["hands"]},
-        notes=meta["notes"],
-        computed=tuple(meta["computed"]),
-        **{name: arrays[name] for name in _PLAIN},
-    )
+def _find_smplh(raw: Path, notes: dict[str, str]) -> dict[str, Path]:
+    found = {gender: official.find(raw, f"smplh_{gender}") for gender in GENDERS}
+    for gender, path in found.items():
+        notes[f"smplh_{gender}"] = path.relative_to(raw).as_posix() if path else "absent"
+    return {gender: path for gender, path in found.items() if path}
 
 
 def _read_models(raw: Path, num_betas: int, notes: dict[str, str]) -> dict[str, BodyModel]:
@@ -235,39 +132,52 @@ def _read_models(raw: Path, num_betas: int, notes: dict[str, str]) -> dict[str, 
 def _read_hands(
     raw: Path, num_betas: int, notes: dict[str, str]
 ) -> tuple[dict[str, BodyModel], dict[str, np.ndarray]]:
-    hands, means = {}, {}
+    models, means = {}, {}
     for side in ("right", "left"):
         path = official.find(raw, f"mano_{side}")
         notes[f"mano_{side}"] = path.name if path else "absent"
         if path:
-            hands[side], means[side] = official.read_mano(path, num_betas)
-    if len(hands) == 2:
-        left = official.fix_left_hand(hands["left"], hands["right"])
-        if left is not hands["left"]:
+            models[side], means[side] = official.read_mano(path, num_betas)
+    if len(models) == 2:
+        left = official.fix_left_hand(models["left"], models["right"])
+        if left is not models["left"]:
             notes["mano_left"] += ", sign of the x components of shapedirs corrected"
-            hands["left"] = left
-    return hands, means
+            models["left"] = left
+    return models, means
 
 
-def _pyramid(raw: Path, body: BodyModel, counts: list[int]) -> tuple[list[Level], list[str]]:
-    """Return the levels, shipped ones as far as they fit, and what had to be computed."""
-    path = official.find(raw, "levels")
-    shipped = read_levels(path, body.faces) if path else []
+def _pyramid(
+    raw: Path, what: str, model: BodyModel, counts: list[int], mirror: np.ndarray | None
+) -> tuple[list[np.ndarray], list[np.ndarray], list, list[int]]:
+    """Return ids, faces and matrices of all levels, and the counts that had to be computed.
+
+    Args:
+        raw: folder of the official files.
+        what: kind of the file that ships levels; they are taken as far as they fit.
+        model: the full mesh.
+        counts: vertices of the levels below it.
+        mirror: (V,) each vertex's mirror image, for symmetric levels.
+    """
+    path = official.find(raw, what)
+    shipped = read_levels(path, model.faces) if path else []
     taken: list[Level] = []
     for level, count in zip(shipped, counts, strict=False):
         if len(level.ids) != count:
             break
         taken.append(level)
     missing = counts[len(taken) :]
-    if not missing:
-        return taken, []
-    ids = np.arange(len(body.v_template))
+    ids = [np.arange(len(model.v_template))]
     for level in taken:
-        ids = ids[level.ids]
-    faces = taken[-1].faces if taken else body.faces
-    mirror = _restrict(parts.mirror_vertices(body.v_template), ids)
-    computed = build_levels(body.v_template[ids], faces, missing, mirror=mirror)
-    return [*taken, *computed], [f"level {count}" for count in missing]
+        ids.append(ids[-1][level.ids])
+    if missing:
+        faces = taken[-1].faces if taken else model.faces
+        pairs = _restrict(mirror, ids[-1])
+        computed = build_levels(model.v_template[ids[-1]], faces, missing, mirror=pairs)
+        for level in computed:
+            ids.append(ids[-1][level.ids])
+        taken += computed
+    faces = [model.faces, *(level.faces for level in taken)]
+    return ids, faces, [level.upsample for level in taken], missing
 
 
 def _restrict(mirror: np.ndarray | None, ids: np.ndarray) -> np.ndarray | None:

@@ -12,6 +12,13 @@ from pipeline.joints import index, mapping, parents_smpl24
 SMPL_VERTICES, SMPL_FACES = 6890, 13776
 MANO_VERTICES, MANO_FACES = 778, 1538
 PARENTS_MANO16 = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
+# The first 22 joints of SMPL, then the fingers of the left and of the right hand in MANO's order.
+PARENTS_SMPLH52 = (
+    *parents_smpl24[:22],
+    *(21 + parent if parent else 20 for parent in PARENTS_MANO16[1:]),
+    *(36 + parent if parent else 21 for parent in PARENTS_MANO16[1:]),
+)
+SMPLH_BETAS = 16  # of the extended model, which AMASS was made with
 
 _SITES = {
     "mano": "the MANO site, after registration",
@@ -40,11 +47,23 @@ _FILES: dict[str, tuple[tuple[str, ...], str]] = {
     "atlas": (("UV_Processed.mat",), "densepose"),
     "mano_right": (("MANO_RIGHT.pkl", "MANO_RIGHT.npz"), "mano"),
     "mano_left": (("MANO_LEFT.pkl", "MANO_LEFT.npz"), "mano"),
+    "mano_levels": (("mano_downsampling.npz",), "cmr"),
 }
+_SMPLH_NAMES = (
+    "smplh/{gender}/model.npz",  # the extended model, 16 betas
+    "SMPLH_{upper}.npz",
+    "SMPLH_{upper}.pkl",
+    "SMPLH_{gender}.pkl",  # mano_v1_2, 10 betas
+)
 for _gender, _short in _SHORT.items():
     _names = tuple(name.format(gender=_gender.upper(), short=_short) for name in _SMPL_NAMES)
     _FILES[_gender] = (_names, "smpl")
-_FOLDERS = ("smpl", "mano", "", "SMPL", "MANO", "smpl/models", "mano/models")
+    _names = tuple(name.format(gender=_gender, upper=_gender.upper()) for name in _SMPLH_NAMES)
+    _FILES[f"smplh_{_gender}"] = (_names, "mano")
+_FOLDERS = (
+    "smpl", "mano", "", "SMPL", "MANO", "smpl/models", "mano/models",
+    "smplh", "mano_v1_2/models", "mano/mano_v1_2/models",
+)  # fmt: skip
 
 
 def find(raw: Path, what: str) -> Path | None:
@@ -86,6 +105,17 @@ def read_mano(path: Path, num_betas: int) -> tuple[BodyModel, np.ndarray]:
     """
     model = _read_model(path, MANO_VERTICES, MANO_FACES, PARENTS_MANO16, num_betas)
     return model, _array(path, read_body_file(path), "hands_mean", (45,))
+
+
+def read_smplh(path: Path) -> BodyModel:
+    """Return an SMPL+H file's model: 52 joints, the hands' rotations flat (no mean pose).
+
+    The files of mano_v1_2 hold 10 shape directions, those of the extended model 16.
+
+    Raises:
+        InputError: if an array is missing or has another shape than SMPL+H's.
+    """
+    return _read_model(path, SMPL_VERTICES, SMPL_FACES, PARENTS_SMPLH52, None)
 
 
 def fix_left_hand(left: BodyModel, right: BodyModel) -> BodyModel:
@@ -166,10 +196,12 @@ def read_mean(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_model(
-    path: Path, vertices: int, faces: int, parents: tuple[int, ...], num_betas: int
+    path: Path, vertices: int, faces: int, parents: tuple[int, ...], num_betas: int | None
 ) -> BodyModel:
+    """Return a model; without `num_betas` with all its shape directions, SMPLH_BETAS at most."""
     arrays, joints = read_body_file(path), len(parents)
     shapedirs = _array(path, arrays, "shapedirs", (vertices, 3, None))
+    num_betas = min(SMPLH_BETAS, shapedirs.shape[2]) if num_betas is None else num_betas
     if shapedirs.shape[2] < num_betas:
         raise InputError(path, "shapedirs", f"{shapedirs.shape[2]} shape directions",
                          f"at least num_betas = {num_betas}")  # fmt: skip

@@ -15,13 +15,13 @@ NAMES = JOINT_SETS["mano16"]
 PARENTS = (-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 0, 10, 11, 0, 13, 14)
 VERTICES, RIM, LEVELS = 778, 16, [195, 49]
 _FINGER = {"index": 2, "middle": 3, "pinky": 5, "ring": 4, "thumb": 1}  # number in the source
-# Tip vertices: the numbers of smplx and, beside them, of manopth.
+# Tip vertices, farthest first: the numbers of smplx, manopth, and HandMesh or FreiHAND.
 _TIPS = {
     "thumb": (744, 745),
-    "index": (320, 317),
+    "index": (320, 317, 333),
     "middle": (443, 444),
-    "ring": (554, 556),
-    "pinky": (671, 673),
+    "ring": (554, 556, 555),
+    "pinky": (671, 673, 672),
 }
 _POSES, _STORED_POSES = 4000, 200
 _BEND = (1.3, 1.6, 1.0)  # radians at the three joints of a closed finger
@@ -80,14 +80,14 @@ def _decimate(
     template: np.ndarray, faces: np.ndarray, weights: np.ndarray, joints: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Source vertices in final order (778,), with the tips at their numbers, and faces."""
-    tips = {}
+    reach = {}  # vertices of each finger's last bone, farthest first
     for finger in _TIPS:
         second, third = (NAMES.index(f"{finger}{k}") for k in (2, 3))
         direction = normalize(joints[third] - joints[second])
         skinned = np.nonzero(weights[:, third] > 0.5)[0]
-        tips[finger] = skinned[np.argsort((joints[third] - template[skinned]) @ direction)[:2]]
+        reach[finger] = skinned[np.argsort((joints[third] - template[skinned]) @ direction)]
     protect = np.zeros(len(template), bool)
-    protect[np.concatenate(list(tips.values()))] = True
+    protect[np.concatenate([vertices[:2] for vertices in reach.values()])] = True
     decimated = QuadricMesh(
         template, faces, protect=protect, length_weight=_LENGTH_WEIGHT, stretch_weight=0.0
     )
@@ -98,7 +98,8 @@ def _decimate(
     keep, coarse = decimated.mesh.result()
     order = keep.copy()
     for finger, numbers in _TIPS.items():
-        for number, vertex in zip(numbers, tips[finger], strict=True):
+        kept = reach[finger][np.isin(reach[finger], keep)]
+        for number, vertex in zip(numbers, kept, strict=False):
             here = np.nonzero(order == vertex)[0][0]
             order[[number, here]] = order[[here, number]]
     lookup = np.full(len(template), -1)
