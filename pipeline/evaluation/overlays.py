@@ -13,10 +13,10 @@ import torch
 from pipeline import checkpoints, files
 from pipeline.body.assets import BodyAssets, load_assets
 from pipeline.cameras import cam_to_translation
+from pipeline.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.data.dataset import RecordsDataset
-from pipeline.data.normalize import to_uint8
 from pipeline.models.build import build_network
-from pipeline.rendering.iuv import render_iuv
+from pipeline.rendering.iuv import Atlas, render_iuv
 from pipeline.rendering.overlay import colour_iuv, overlay_mesh, sheet
 
 PANEL = 192  # pixels of one picture of the sheet
@@ -109,6 +109,12 @@ def draw(
         write_png(part, sheet([p for line in shown for p in line], columns, labels))
 
 
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """RGB picture (S, S, 3) of a normalised (3, S, S) image."""
+    shown = np.moveaxis(image, 0, -1) * IMAGENET_STD + IMAGENET_MEAN
+    return (shown * 255).round().clip(0, 255).astype(np.uint8)
+
+
 def enlarge(image: np.ndarray) -> np.ndarray:
     """RGB picture (S, S, 3) at the sheet's panel size."""
     import cv2
@@ -119,8 +125,7 @@ def enlarge(image: np.ndarray) -> np.ndarray:
 def iuv_picture(mesh: np.ndarray, cam: np.ndarray, assets: BodyAssets) -> np.ndarray:
     """The prediction's IUV map in colour."""
     front, _ = front_and_side(mesh, cam, PANEL)
-    atlas = (assets.atlas["part"], assets.atlas["uv"], assets.faces)
-    part, uv = render_iuv(front, camera_matrix(PANEL), PANEL, atlas)
+    part, uv = render_iuv(front, camera_matrix(PANEL), PANEL, Atlas.from_assets(assets))
     return colour_iuv(part, uv[..., 0], uv[..., 1])
 
 
