@@ -21,7 +21,7 @@ class HigherHRNetSettings:
 
     kind: str = "higher_hrnet"
     image_size: int = 224
-    width: int = 48
+    width: int = 32
     modules: tuple[int, ...] = (1, 4, 3)  # of stages 2, 3 and 4
     joint_set: str = "coco17"
 
@@ -95,7 +95,7 @@ class HigherHRNet(nn.Module):
     """
 
     def __init__(
-        self, width: int = 48, joints: int = 17, modules: tuple[int, ...] = (1, 4, 3)
+        self, width: int = 32, joints: int = 17, modules: tuple[int, ...] = (1, 4, 3)
     ) -> None:
         super().__init__()
         self.joints = joints

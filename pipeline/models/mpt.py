@@ -120,7 +120,7 @@ def build(settings: dict, assets: BodyAssets, where: str = "network") -> MPT:
         raise InputError(where, "pose_network.image_size", size, f"{options.image_size}")
     regressor = read_mesh_transformer_settings(options.regressor, f"{where}.regressor")
     wanted = REGRESSOR_INPUT[options.input]
-    if options.regressor.get("input", wanted) != wanted:
+    if regressor.input not in ("heatmaps", wanted):  # the default stands for "as `input` says"
         raise InputError(where, "regressor.input", regressor.input, f"{wanted}, or no such key")
     regressor = dataclasses.replace(regressor, input=wanted)
     if options.input != "image_features":
