@@ -96,7 +96,7 @@ def _annotate(
             "keypoints": table.ravel().tolist(),
             "segmentation": _outline(mask, crowd),
         },
-        "fit": None if crowd else _fit(body, person, camera),
+        "fit": None if crowd else neural_annot(body, person, camera),
     }
 
 
@@ -129,7 +129,7 @@ def _outline(mask: np.ndarray, crowd: bool):
     return [c.reshape(-1).astype(float).tolist() for c in contours if len(c) >= 3]
 
 
-def _fit(body: Body, person: Person, camera: Camera) -> dict:
+def neural_annot(body: Body, person: Person, camera: Camera) -> dict:
     """Return the SMPL parameters in the camera frame, in NeuralAnnot's form."""
     pose, transl = in_camera(body, person, camera)
     return {

@@ -27,6 +27,11 @@ DATASETS = (
     "mpi_inf_3dhp",
     "muco",
     "mupots",
+    "lsp",
+    "lspet",
+    "mpii",
+    "up3d",
+    "spin",
 )
 MODULES = {name: f"pipeline.demo.{name}" for name in DATASETS}
 

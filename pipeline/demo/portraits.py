@@ -15,6 +15,7 @@ from pipeline.demo.people import Look, draw_look
 from pipeline.demo.scenes import Camera, backdrop, look_at, make_scene
 from pipeline.demo.stage import Stage
 from pipeline.demo.stool import stool_for
+from pipeline.joints import joint_names, mapping
 
 ASPECTS = ((1.0, 1.0), (1.0, 0.75), (1.0, 0.66), (0.75, 1.0), (0.66, 1.0))
 CAMERA_ARC = 0.35  # radians to either side of the front
@@ -46,19 +47,24 @@ class Portrait(NamedTuple):
     picture: Frame
 
 
-def photograph(random: np.random.Generator, stage: Stage, alone: bool = False) -> Portrait:
+def photograph(
+    random: np.random.Generator, stage: Stage, alone: bool = False, snap: bool = False
+) -> Portrait:
     """Return a photograph of a person of the neutral body.
 
     Args:
         random: all of the choice.
         stage: settings.image_size is the longer side of the largest picture.
         alone: nobody beside and nothing in front of them.
+        snap: put the camera's principal point on a whole or half pixel.
     """
     people = [_person(random, stage, (0.0, 0.0))]
     if not alone and random.random() < 0.3:
         side = random.choice([-1, 1]) * random.uniform(0.6, 1.1)
         people.append(_person(random, stage, (side, random.uniform(-0.1, 1.2))))
     camera = _frame(random, people[0], stage.settings["image_size"])
+    if snap:
+        camera.K[:2, 2] = np.round(2 * camera.K[:2, 2]) / 2
     boxes = [stool_for(p.vertices[None, stage.landmarks.seat_ids]) for p in people if p.sitting]
     if not alone and random.random() < 0.15:
         boxes.append(_in_front(random, camera))
@@ -67,6 +73,32 @@ def photograph(random: np.random.Generator, stage: Stage, alone: bool = False) -
     place = backdrop(scene, camera)
     picture = render(place, scene, camera, seen, stage.bodies.faces, random)
     return Portrait(people, camera, picture)
+
+
+def annotate(
+    portrait: Portrait, stage: Stage, joint_set: str, number: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where annotators would put the joints of a person, and which of them they see.
+
+    Args:
+        portrait: the photograph.
+        stage: where the joints are on the body.
+        joint_set: a set of joints that are all among those of `spin24`.
+        number: of the person.
+
+    Returns:
+        (J, 2) continuous pixels; (J,) bool, False outside the picture and behind others.
+    """
+    person, camera = portrait.people[number], portrait.camera
+    order = mapping("spin24", joint_set)
+    if (order < 0).any():
+        raise ValueError(f"spin24 lacks joints of {joint_set}: {joint_names(joint_set)}")
+    points = stage.landmarks.of("spin24", person.joints[None], person.vertices[None])[0, order]
+    pixels = camera.project(camera.to_camera(points))
+    cells = np.floor(pixels).astype(int)
+    inside = ((cells >= 0) & (cells < [camera.width, camera.height])).all(1)
+    x, y = np.clip(cells, 0, [camera.width - 1, camera.height - 1]).T
+    return pixels, inside & (portrait.picture.owner[y, x] == number)
 
 
 def _person(random, stage: Stage, place: tuple[float, float]) -> Person:
