@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
@@ -29,11 +30,29 @@ def ordered_map(
         start(*arguments)
         yield from map(function, items)
         return
-    pool = ProcessPoolExecutor(workers, get_context("fork"), start, arguments)
+    pool = ProcessPoolExecutor(workers, get_context("fork"), _begin, (start, arguments))
     try:
-        yield from pool.map(function, items)
+        yield from pool.map(partial(_call, function), items)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+_failure: Exception | None = None  # of this process's start
+
+
+def _begin(start: Callable[..., None], arguments: tuple) -> None:
+    """Start a process; an error waits for the first item, whose caller can see it."""
+    global _failure
+    try:
+        start(*arguments)
+    except Exception as error:  # the pool would only say that a process ended
+        _failure = error
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    if _failure is not None:
+        raise _failure
+    return function(item)
 
 
 def one_thread() -> None:

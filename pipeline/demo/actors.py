@@ -26,7 +26,7 @@ TO_Z_UP = Rotation.from_euler("x", np.pi / 2)
 class Body:
     """One gender's model as the demo needs it."""
 
-    def __init__(self, model: BodyModel, contact_ids: np.ndarray, beards: bool):
+    def __init__(self, model: BodyModel, contact_ids: np.ndarray, beards: float):
         self.model = model
         self._contact_ids, self._beards = contact_ids, beards
         self._pelvis = model.joint_template[0], model.joint_shapedirs[0]

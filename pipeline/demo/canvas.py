@@ -14,10 +14,10 @@ class Canvas:
 
     Args:
         model: arrays of the body.
-        beards: whether some of these people wear one.
+        beards: share of these people who wear one.
     """
 
-    def __init__(self, model: BodyModel, beards: bool):
+    def __init__(self, model: BodyModel, beards: float):
         self.beards = beards
         self.vertices, weights = model.v_template, model.lbs_weights
         self.x, self.y, self.z = self.vertices.T

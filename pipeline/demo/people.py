@@ -157,7 +157,7 @@ def _shoes(rng, canvas: Canvas, outfit: _Outfit) -> None:
 
 def _face(rng, canvas: Canvas, outfit: _Outfit, skin: np.ndarray, hair: np.ndarray) -> None:
     """Tint lips, eyes and brows, and a beard for some."""
-    beard = rng.uniform(0.4, 0.9) if rng.random() < 0.25 and canvas.beards else 0.0
+    beard = rng.uniform(0.4, 0.9) if rng.random() < canvas.beards else 0.0
     for name, strength, colour in (
         ("blush", 0.25, skin * [1.05, 0.82, 0.8]),
         ("lips", 0.6, skin * [0.85, 0.55, 0.55]),

@@ -9,6 +9,8 @@ from pipeline.body.assets import BodyAssets
 from pipeline.demo.actors import GENDERS, Body
 from pipeline.demo.landmarks import Landmarks
 
+BEARDS = {"neutral": 0.1, "male": 0.3, "female": 0.0}
+
 
 class Bodies:
     """The bodies of all genders, by name."""
@@ -17,7 +19,7 @@ class Bodies:
         self.assets = assets
         self.faces = np.ascontiguousarray(assets.faces, dtype=np.int32)
         self._bodies = {
-            gender: Body(assets.models[gender], assets.levels[1], gender != "female")
+            gender: Body(assets.models[gender], assets.levels[1], BEARDS[gender])
             for gender in GENDERS
         }
 
