@@ -31,10 +31,10 @@ def read_mat5(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
     Raises:
         InputError: if the file is missing, damaged, of another version, or lacks a variable.
     """
+    if not path.is_file():
+        raise InputError(path, "", "no such file", "a MAT-file")
     try:
         content = scipy.io.loadmat(path, variable_names=keys, appendmat=False)
-    except FileNotFoundError:
-        raise InputError(path, "", "no such file", "a MAT-file") from None
     except NotImplementedError:
         raise InputError(path, "", "version 7.3 (HDF5)", "a MAT-file of version 5") from None
     except Exception as error:  # damaged bytes can end in any of them
