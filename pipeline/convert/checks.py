@@ -46,7 +46,7 @@ class Spread:
 def check_sides(samples: list[Sample], joint_set: str, where: object) -> None:
     """Check that left and right are the person's, for the legs and for the arms.
 
-    Left to right across the hips (shoulders) and pelvis to neck span a direction that must be
+    Left to right across the hips (shoulders) and hips to neck span a direction that must be
     the one in which the face lies; in sets without a jaw, the one in which the feet point or
     the knees bend.
 
@@ -57,7 +57,7 @@ def check_sides(samples: list[Sample], joint_set: str, where: object) -> None:
     if not labelled:
         return
     front = _front(joint_set)
-    needed = ("l_hip", "r_hip", "l_shoulder", "r_shoulder", "pelvis", "neck", *front)
+    needed = ("l_hip", "r_hip", "l_shoulder", "r_shoulder", "neck", *front)
     places = indices(joint_set, needed)
     joints = np.stack(labelled)[:, places]  # (N, len(needed), 4)
     joints = joints[(joints[..., 3] > 0).all(1), :, :3]
@@ -65,8 +65,9 @@ def check_sides(samples: list[Sample], joint_set: str, where: object) -> None:
         return
     at = dict(zip(needed, np.moveaxis(joints, 1, 0), strict=True))
     forwards = sum(weight * at[name] for name, weight in front.items())
+    middle = (at["l_hip"] + at["r_hip"]) / 2
     for pair in ("hip", "shoulder"):
-        ahead = np.cross(at[f"l_{pair}"] - at[f"r_{pair}"], at["neck"] - at["pelvis"])
+        ahead = np.cross(at[f"l_{pair}"] - at[f"r_{pair}"], at["neck"] - middle)
         agree = float(((ahead * forwards).sum(-1) > 0).mean())
         if agree < 0.5:
             share = f"{100 * agree:.0f} % of the samples"

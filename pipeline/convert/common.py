@@ -45,6 +45,7 @@ class Sample:
     joints_3d: np.ndarray | None = None  # (J, 4) metres, camera frame, about the root; validity
     root_3d: np.ndarray | None = None  # (3,) metres, camera frame: where that root stands
     smpl: SmplLabel | None = None
+    mirror: bool = False  # the image is read mirrored left to right, as all labels describe it
     extra: Mapping[str, object] = field(default_factory=dict)  # further fields of the records
 
 

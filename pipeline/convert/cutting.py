@@ -28,6 +28,7 @@ class Job:
     side: float
     size: tuple[int, int] | None  # that the image must have
     video_frame: int | None = None  # from 0, where `image` is a video
+    mirror: bool = False  # left to right, before anything else
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def _cut(job: Job, settings: dict) -> Cut | str:
         image = _read(job.image, job.video_frame)
     except (OSError, InputError) as error:
         return f"{job.image}: {error}" if isinstance(error, OSError) else str(error)
+    image = np.ascontiguousarray(image[:, ::-1]) if job.mirror else image
     original = (image.shape[1], image.shape[0])
     if job.size not in (None, original):
         return f"{job.image}: saw {original} pixels, expected {job.size}"

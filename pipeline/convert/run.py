@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.body.assets import load_assets
+from pipeline.body.hands import HandModel
 from pipeline.body.smpl import BodyModel
 from pipeline.convert.checks import Spread, check_count, check_reprojection, check_sides
 from pipeline.convert.common import Sample, Selection, split_settings
 from pipeline.convert.cutting import Cut, Job, cut_all
+from pipeline.convert.hand_checks import check_hands
 from pipeline.errors import InputError
 from pipeline.files import sha256_many
 from pipeline.progress import progress
@@ -69,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
     print(
         convert(
             args.dataset, args.split, args.raw, assets.models, args.settings, args.out,
-            args.workers, args.allow_partial, assets.J_regressor_h36m,
+            args.workers, args.allow_partial, assets.J_regressor_h36m, assets.hand_models,
         )
     )  # fmt: skip
 
@@ -84,6 +86,7 @@ def convert(
     workers: int = 1,
     allow_partial: bool = False,
     J_regressor: np.ndarray | None = None,
+    hands: Mapping[str, HandModel] | None = None,
 ) -> str:
     """Write the records of one split; return a line about it.
 
@@ -97,6 +100,7 @@ def convert(
         workers: processes that cut images; the file does not depend on it.
         allow_partial: skip the comparison with the published count.
         J_regressor: (17, V) joints of Human3.6M from the mesh, for converters that judge fits.
+        hands: hand models by side, which converters of hands get in place of `models`.
 
     Raises:
         InputError: if an annotation is damaged, too many images are, or a gate fails.
@@ -108,7 +112,8 @@ def convert(
         raise InputError(raw, "", "no such folder", f"the official files of {dataset}")
     module = importlib.import_module(f"pipeline.convert.{chosen['converter']}")
     regressor = (J_regressor,) if getattr(module, "USES_REGRESSOR", False) else ()
-    selection = module.select(raw, split, chosen, models, *regressor)
+    of_hands = getattr(module, "OF_HANDS", False)
+    selection = module.select(raw, split, chosen, hands if of_hands else models, *regressor)
     expected = None if allow_partial else chosen.get("expected")
     spread = Spread()
     sets = (module.KEYPOINT_SET, module.JOINT_SET, module.ROOT)
@@ -118,8 +123,12 @@ def convert(
             _write(selection, writer, chosen, workers), total, f"{dataset} {split} images"
         ):
             spread.add(sample)
-        check_sides(spread.samples, module.JOINT_SET, raw)
-        apart = check_reprojection(spread.samples, module.KEYPOINT_SET, models, raw)
+        apart = None
+        if of_hands:
+            check_hands(spread.samples, hands, raw)
+        else:
+            check_sides(spread.samples, module.JOINT_SET, raw)
+            apart = check_reprojection(spread.samples, module.KEYPOINT_SET, models, raw)
         check_count(len(writer), expected, chosen.get("count_tolerance", 0), raw)
         writer.attrs["source_sha256"] = sha256_many(selection.sources)
         count = len(writer)
@@ -163,7 +172,7 @@ def _jobs(samples: Iterable[Sample], waiting: deque[Sample]) -> Iterator[Job]:
         waiting.append(sample)
         yield Job(
             sample.image, tuple(map(float, sample.center)), sample.side, sample.size,
-            sample.video_frame,
+            sample.video_frame, sample.mirror,
         )  # fmt: skip
 
 
