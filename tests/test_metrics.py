@@ -13,7 +13,7 @@ def _random_rotation(rng: np.random.Generator) -> np.ndarray:
 
 
 def _naive_align(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
-    """The formula of pymaf.md D1, one sample: K = X1 X2^T, R = V Z U^T, scale = tr(R K) / |X1|^2."""
+    """One sample by the textbook: K = X1 X2^T, R = V Z U^T, scale = tr(R K) / |X1|^2."""
     mu1, mu2 = pred.mean(0), gt.mean(0)
     x1, x2 = (pred - mu1).T, (gt - mu2).T
     k = x1 @ x2.T

@@ -51,7 +51,9 @@ def draw(histories: dict[str, Path], out: Path) -> None:
     for key, path in histories.items():
         run, _, seed = key.rpartition("/")
         runs.setdefault(run, {})[seed] = read_history(path)
-    runs = {run: seeds for run, seeds in runs.items() if any(len(h["step"]) for h in seeds.values())}
+    runs = {
+        run: seeds for run, seeds in runs.items() if any(len(h["step"]) for h in seeds.values())
+    }
     columns = min(_COLUMNS, max(len(runs), 1))
     lines = -(-max(len(runs), 1) // columns)
     size = (_PANEL[0] * columns, _PANEL[1] * lines)
@@ -65,11 +67,11 @@ def draw(histories: dict[str, Path], out: Path) -> None:
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=7)
         axis.set_xlabel("step", fontsize=8)
-    for axis in axes.flat[len(runs):]:
+    for axis in axes.flat[len(runs) :]:
         axis.axis("off")
     axes.flat[0].set_ylabel("training loss", fontsize=8)
     axes.flat[0].legend(fontsize=7)
     with files.atomic(out) as part:
-        # the metadata would hold the library's version, and the same input must give the same bytes
+        # without metadata, which holds the library's version: same input, same bytes
         figure.savefig(part, dpi=110, format="png", metadata={"Software": None})
     plt.close(figure)

@@ -19,8 +19,12 @@ from pipeline.models.build import build_network
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("--settings", type=json.loads, required=True,
-                        help="JSON: run, seed, network, protocol, batch_size, bootstrap")  # fmt: skip
+    parser.add_argument(
+        "--settings",
+        type=json.loads,
+        required=True,
+        help="JSON: run, seed, network, protocol, batch_size, bootstrap",
+    )
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--body", type=Path, required=True)

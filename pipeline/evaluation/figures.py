@@ -11,8 +11,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     curves = kinds.add_parser("curves", help="learning curves of several runs")
     curves.add_argument("--history", nargs="+", required=True, metavar="RUN/SEED=CSV")
     overlays = kinds.add_parser("overlays", help="image, IUV and prediction from two views")
-    overlays.add_argument("--settings", type=json.loads, required=True,
-                          help="JSON: protocol, count, networks {run: network settings}")  # fmt: skip
+    overlays.add_argument(
+        "--settings",
+        type=json.loads,
+        required=True,
+        help="JSON: protocol, count, networks {run: network settings}",
+    )
     overlays.add_argument("--weights", nargs="+", required=True, metavar="RUN=FILE")
     overlays.add_argument("--metrics", nargs="+", required=True, metavar="RUN=FILE")
     overlays.add_argument("--records", type=Path, required=True)

@@ -197,7 +197,9 @@ def measure(
     from pipeline.data.dataset import RecordsDataset
     from pipeline.progress import progress
 
-    dataset = RecordsDataset(records_path, None, {"image_size": settings["image_size"]}, train=False)
+    dataset = RecordsDataset(
+        records_path, None, {"image_size": settings["image_size"]}, train=False
+    )
     records = dataset.records
     rows = select_rows(protocol, records.camera, len(records))
     annotated = None

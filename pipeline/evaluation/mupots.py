@@ -27,7 +27,7 @@ PARENT = {
     "l_hip": "pelvis", "l_knee": "l_hip", "l_ankle": "l_knee",
 }  # fmt: skip
 _PELVIS = JOINTS.index("pelvis")
-# Joints that count for the matching: neck to left ankle, without pelvis, spine and the head joints.
+# Joints that count for the matching: neck to left ankle, no pelvis, spine or head joint.
 _MATCHED = np.arange(JOINTS.index("neck"), JOINTS.index("l_ankle") + 1)
 # Fourteen of seventeen are scored: the pelvis is the root, spine and head are not comparable.
 SCORED = indices("mpi17", [n for n in JOINTS if n not in ("pelvis", "spine", "head_mpi")])
@@ -107,11 +107,14 @@ def pck_and_auc(errors: np.ndarray) -> tuple[float, float]:
     return pck, auc
 
 
-def evaluate(sequences: dict[str, list[Frame]], rescale: bool = True, relative: bool = True) -> dict:
+def evaluate(
+    sequences: dict[str, list[Frame]], rescale: bool = True, relative: bool = True
+) -> dict:
     """3DPCK and AUC in both counting modes, per sequence and over all.
 
-    Mode `all` counts unmatched annotated people as misses, `matched` leaves them out. The mean over
-    sequences and the value pooled over all people differ, and papers report either: both are given.
+    Mode `all` counts unmatched annotated people as misses, `matched` leaves them out. The mean
+    over sequences and the value pooled over all people differ, and papers report either: both
+    are given.
 
     Args:
         sequences: name -> frames.
@@ -127,7 +130,9 @@ def evaluate(sequences: dict[str, list[Frame]], rescale: bool = True, relative: 
     }
     out: dict = {}
     for mode in ("all", "matched"):
-        kept = {n: e if mode == "all" else e[np.isfinite(e).all(axis=1)] for n, e in errors.items()}
+        kept = {
+            n: e if mode == "all" else e[np.isfinite(e).all(axis=1)] for n, e in errors.items()
+        }
         pairs = {name: pck_and_auc(e) for name, e in kept.items()}
         pooled = pck_and_auc(np.concatenate(list(kept.values())))
         for k, metric in enumerate(("pck", "auc")):

@@ -20,12 +20,18 @@ def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
     """
     path = FOLDER / f"{table}.csv"
     if not path.is_file():
-        known = sorted(p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.csv"))
-        raise InputError("params.yaml", "reference.table", repr(table), "one of " + ", ".join(known))
+        known = sorted(
+            p.relative_to(FOLDER).with_suffix("").as_posix() for p in FOLDER.rglob("*.csv")
+        )
+        raise InputError(
+            "params.yaml", "reference.table", repr(table), "one of " + ", ".join(known)
+        )
     with path.open(newline="") as file:
         rows = [r for r in csv.DictReader(file) if all(r.get(k) == v for k, v in where.items())]
     if len(rows) != 1:
-        raise InputError("params.yaml", "reference.where", f"{where} ({len(rows)} rows)", "one row")
+        raise InputError(
+            "params.yaml", "reference.where", f"{where} ({len(rows)} rows)", "one row"
+        )
     return rows[0]
 
 

@@ -1,4 +1,4 @@
-"""Verb `report`: one HTML page with the tables, the figures and what was run; no network needed."""
+"""Verb `report`: one HTML page with the tables and figures; it needs no network."""
 
 import argparse
 import base64
@@ -10,7 +10,8 @@ from pathlib import Path
 from pipeline import files
 
 STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:1180px;padding:0 1rem;color:#222}
+body{font:15px/1.5 system-ui,sans-serif;color:#222}
+body{margin:2rem auto;max-width:1180px;padding:0 1rem}
 table{border-collapse:collapse;font-size:13px;margin:1rem 0;display:block;overflow-x:auto}
 th,td{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
@@ -69,7 +70,8 @@ def figure_html(path: Path) -> str:
     data = base64.b64encode(path.read_bytes()).decode()
     caption = next((c for k, c in CAPTIONS.items() if path.stem.startswith(k)), "")
     return (f'<figure><img alt="{html.escape(path.stem)}" src="data:image/png;base64,{data}">'
-            f"<figcaption><b>{html.escape(path.stem)}</b>. {html.escape(caption)}</figcaption></figure>")  # fmt: skip
+            f"<figcaption><b>{html.escape(path.stem)}</b>. {html.escape(caption)}</figcaption>"
+            "</figure>")  # fmt: skip
 
 
 def page(settings: dict, tables: list[Path], figures: list[Path]) -> str:

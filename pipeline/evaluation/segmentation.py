@@ -48,7 +48,9 @@ class Counts:
         self.correct += int((predicted == np.where(known, truth, 0)).sum())
         self.pixels += truth.size
         flat = truth[known].astype(np.int64) * classes + predicted[known]
-        table = np.bincount(flat, minlength=classes**2).reshape(classes, classes)  # truth, predicted
+        table = np.bincount(flat, minlength=classes**2).reshape(
+            classes, classes
+        )  # truth, predicted
         hit = np.diagonal(table)
         self.true_positive += hit
         self.false_positive += table.sum(axis=0) - hit

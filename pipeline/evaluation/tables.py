@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=json.loads, required=True,
                         help="JSON: title, seeds, columns, rows, scale, source")  # fmt: skip
     parser.add_argument("--metrics", type=Path, nargs="+", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="the CSV; .md is written beside it")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the CSV; .md is written beside it"
+    )
     parser.add_argument("--summary", type=Path, help="JSON of all means, for `dvc metrics`")
 
 
@@ -48,7 +50,9 @@ def cell(found: dict, run: str, seeds: list[int], protocol: str, metric: str) ->
     for seed in seeds:
         content = found.get((run, seed, protocol))
         if content is None or metric not in content["metrics"]:
-            raise InputError("table", f"{run} seed {seed}", "no metrics file", f"{protocol} {metric}")
+            raise InputError(
+                "table", f"{run} seed {seed}", "no metrics file", f"{protocol} {metric}"
+            )
         values.append(content["metrics"][metric]["value"])
     spread = f"{statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return statistics.fmean(values), spread
@@ -70,7 +74,11 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
         for protocol, metric in columns:
             mean, spread = cell(found, row["run"], seeds, protocol, metric)
             line += [f"{mean:.1f}", spread]
-        line += [" ".join(dict.fromkeys(p for p, _ in columns)), settings["source"], settings["scale"]]
+        line += [
+            " ".join(dict.fromkeys(p for p, _ in columns)),
+            settings["source"],
+            settings["scale"],
+        ]
         line += _paper_cells(row, columns, datasets)
         rows.append(line)
     return header, rows
@@ -89,7 +97,9 @@ def _paper_cells(row: dict, columns: list[tuple[str, str]], datasets: dict[str, 
 def markdown(settings: dict, header: list[str], rows: list[list[str]]) -> str:
     """The table for people: mean +- spread, the papers' numbers behind."""
     columns = [(c["protocol"], m) for c in settings["columns"] for m in c["metrics"]]
-    names = [f"{TITLES.get(m, m)} {BENCHMARKS.get(get_protocol(p).dataset, p)}" for p, m in columns]
+    names = [
+        f"{TITLES.get(m, m)} {BENCHMARKS.get(get_protocol(p).dataset, p)}" for p, m in columns
+    ]
     head = ["Method", *names, *(f"paper: {n}" for n in names)]
     lines = [f"# {settings['title']}", "", _caption(settings), ""]
     lines += ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]

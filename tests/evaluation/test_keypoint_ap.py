@@ -34,7 +34,7 @@ def test_exact_keypoints_score_a_hundred(truth):
 
 def test_threshold_follows_the_definition_of_object_keypoint_similarity(truth):
     path, keypoints = truth
-    # shift each joint so that OKS = exp(-d^2 / (2 s^2 (2 sigma)^2)) = 0.725: above .50-.70, below .75
+    # each joint is moved so that OKS = exp(-d^2 / (2 s^2 (2 sigma)^2)) is 0.725
     distance = np.sqrt(-2 * np.log(0.725)) * 200.0 * 2 * SIGMAS
     shifted = keypoints + np.stack([distance, np.zeros(17)], axis=-1)
     out = average_precision(path, detections(shifted, np.arange(1, 5)))

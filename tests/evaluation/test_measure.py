@@ -35,8 +35,9 @@ def batch():
     generator = torch.Generator().manual_seed(0)
     pose = 0.3 * torch.randn(4, 24, 3, generator=generator)
     pose[:, 0] = torch.tensor([np.pi, 0.0, 0.0])
-    return {"rotmats": axis_angle_to_matrix(pose), "betas": torch.randn(4, 10, generator=generator),
-            "gender": torch.tensor([0, 1, 2, 1])}  # fmt: skip
+    betas = torch.randn(4, 10, generator=generator)
+    gender = torch.tensor([0, 1, 2, 1])
+    return {"rotmats": axis_angle_to_matrix(pose), "betas": betas, "gender": gender}
 
 
 def _neutral_mesh(assets, batch):
@@ -47,7 +48,9 @@ def _neutral_mesh(assets, batch):
 def test_a_perfect_mesh_anywhere_in_space_has_no_error(assets, batch, name):
     batch["gender"][:] = 0
     mesh = _neutral_mesh(assets, batch)
-    joints = torch.from_numpy(assets.J_regressor_h36m).float() @ (mesh - mesh.mean(1, keepdim=True))
+    joints = torch.from_numpy(assets.J_regressor_h36m).float() @ (
+        mesh - mesh.mean(1, keepdim=True)
+    )
     batch["joints_annotated"] = torch.cat([joints, torch.ones(4, 17, 1)], dim=-1)
     moved = {"vertices": mesh + torch.tensor([0.3, -0.2, 4.0])}
     errors = Evaluator(get_protocol(name), assets).errors(moved, batch)
@@ -64,14 +67,18 @@ def test_errors_equal_a_naive_loop(assets, batch):
     columns = mapping("h36m17", "j14")
     for k, gender in enumerate(("neutral", "male", "female", "male")):
         layer = SMPLLayer(assets.models[gender])
-        truth = layer(batch["betas"][k : k + 1], batch["rotmats"][k : k + 1])[0][0].double().numpy()
+        truth = (
+            layer(batch["betas"][k : k + 1], batch["rotmats"][k : k + 1])[0][0].double().numpy()
+        )
         pair = []
         for vertices in (mesh[k].double().numpy(), truth):
             joints = assets.J_regressor_h36m @ (vertices - vertices.mean(0))
             centred = vertices - vertices.mean(0) - joints[0]
             pair.append(((joints - joints[0])[columns], centred))
         (pj, pv), (gj, gv) = pair
-        assert errors["mpjpe"][k] == pytest.approx(np.linalg.norm(pj - gj, axis=1).mean(), rel=1e-4)
+        assert errors["mpjpe"][k] == pytest.approx(
+            np.linalg.norm(pj - gj, axis=1).mean(), rel=1e-4
+        )
         assert errors["pve"][k] == pytest.approx(np.linalg.norm(pv - gv, axis=1).mean(), rel=1e-4)
 
 
