@@ -5,9 +5,9 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import scipy.io
 
 from pipeline.convert.common import numbers
+from pipeline.convert.matlab import read_mat
 from pipeline.errors import InputError
 from pipeline.hdf5 import open_hdf5
 
@@ -25,27 +25,6 @@ class Calibration:
     size: tuple[int, int]  # width, height
 
 
-def read_mat5(path: Path, keys: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Return variables of a MAT-file of version 5.
-
-    Raises:
-        InputError: if the file is missing, damaged, of another version, or lacks a variable.
-    """
-    if not path.is_file():
-        raise InputError(path, "", "no such file", "a MAT-file")
-    try:
-        content = scipy.io.loadmat(path, variable_names=keys, appendmat=False)
-    except NotImplementedError:
-        raise InputError(path, "", "version 7.3 (HDF5)", "a MAT-file of version 5") from None
-    except Exception as error:  # damaged bytes can end in any of them
-        reason = str(error) or type(error).__name__
-        raise InputError(path, "", f"damaged content ({reason})", "a whole MAT-file") from None
-    for key in keys:
-        if key not in content:
-            raise InputError(path, key, "nothing", "this variable")
-    return {key: content[key] for key in keys}
-
-
 def read_training(path: Path, cameras: list[int]) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return the joints of `annot.mat` by camera.
 
@@ -58,7 +37,7 @@ def read_training(path: Path, cameras: list[int]) -> dict[int, tuple[np.ndarray,
     Raises:
         InputError: if the file is not of this form.
     """
-    content = read_mat5(path, ("annot2", "annot3"))
+    content = read_mat(path, "annot2", "annot3")
     found = {}
     for camera in cameras:
         pixels = _cell(content["annot2"], camera, 2, path, "annot2")

@@ -28,7 +28,7 @@ from pipeline.convert.common import (
     take,
 )
 from pipeline.convert.geometry import box_sides, check_metres, check_projection, fit_intrinsics
-from pipeline.convert.mpi_files import read_mat5
+from pipeline.convert.matlab import read_mat
 from pipeline.errors import InputError
 from pipeline.files import read_json
 from pipeline.joints import index
@@ -69,8 +69,8 @@ def _sequence(raw: Path, number: int, box_factor: float, selection: Selection) -
     folder = raw / FOLDER / f"TS{number}"
     paths = folder / "annot.mat", folder / "occlusion.mat"
     selection.sources += paths
-    cells = _cells(read_mat5(paths[0], ("annotations",))["annotations"], paths[0], "annotations")
-    occluded = read_mat5(paths[1], ("occlusion_labels",))["occlusion_labels"]
+    cells = _cells(read_mat(paths[0], "annotations")["annotations"], paths[0], "annotations")
+    occluded = read_mat(paths[1], "occlusion_labels")["occlusion_labels"]
     occluded = _cells(occluded, paths[1], "occlusion_labels")
     if occluded.shape != cells.shape:
         expected = f"{cells.shape} as in annot.mat"

@@ -244,7 +244,7 @@ DAMAGE = {
     "no cells": ("test", edit_mat("TS1/annot.mat", lambda c: {"annotations": np.zeros((3, 3))}),
                  "a cell of frames by persons"),
     "no variable": ("test", edit_mat("TS1/annot.mat", lambda c: {"annot": c["annotations"]}),
-                    "annotations: saw nothing"),
+                    "annotations: saw only annot,"),
     "no struct": ("test", edit_mat("TS1/annot.mat", lambda c: c["annotations"].__setitem__(
         (0, 1), np.zeros(3))), r"annotations\{1,2\}.isValidFrame: saw no struct"),
     "no key": ("test", without("univ_annot3"), "univ_annot3"),
