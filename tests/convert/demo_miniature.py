@@ -63,7 +63,7 @@ class Miniature:
         """Convert and return the line that the verb prints."""
         return convert(
             self.dataset, split, raw, self.assets.models, settings or self.settings, out,
-            workers, J_regressor=self.assets.J_regressor_h36m,
+            workers, J_regressor=self.assets.J_regressor_h36m, hands=self.assets.hand_models,
         )  # fmt: skip
 
     def copy(self, target: Path, change: Change | None = None) -> Path:
