@@ -18,15 +18,14 @@ from pipeline.body.asset_file import (
     load_smplh,
     save_assets,
 )
-from pipeline.body.joints_from_body import JointsFromBody, regress, with_required
 from pipeline.body.levels import Level, build_levels
 from pipeline.body.meshes import read_atlas, read_levels
 from pipeline.body.smpl import BodyModel
 from pipeline.errors import InputError
 
 __all__ = [
-    "FACE_VERTICES", "BodyAssets", "JointsFromBody", "add_arguments", "collect", "load_assets",
-    "load_smplh", "main", "regress", "save_assets", "with_required",
+    "FACE_VERTICES", "BodyAssets", "add_arguments", "collect", "load_assets",
+    "load_smplh", "main", "save_assets",
 ]  # fmt: skip
 GENDERS = ("neutral", "male", "female")  # by their code in the records
 

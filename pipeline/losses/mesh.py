@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.body.assets import BodyAssets, regress
+from pipeline.body.assets import BodyAssets
+from pipeline.body.joints_from_body import regress
 from pipeline.cameras import project_weak
 from pipeline.errors import InputError
 from pipeline.losses.surface import SURFACE_WEIGHTS, edges_of, surface_losses

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.body.assets import BodyAssets, JointsFromBody, with_required
+from pipeline.body.assets import BodyAssets
+from pipeline.body.joints_from_body import JointsFromBody, with_required
 from pipeline.body.smpl import SMPLLayer
 from pipeline.cameras import project_crop
 from pipeline.models.precision import full_precision

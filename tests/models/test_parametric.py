@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.body.assets import JointsFromBody
+from pipeline.body.joints_from_body import JointsFromBody
 from pipeline.body.smpl import SMPLLayer
 from pipeline.cameras import project_crop
 from pipeline.models.build import build_network

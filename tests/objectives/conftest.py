@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from pipeline.__main__ import main
-from pipeline.body.assets import BodyAssets, JointsFromBody, load_assets
+from pipeline.body.assets import BodyAssets, load_assets
+from pipeline.body.joints_from_body import JointsFromBody
 from pipeline.body.smpl import SMPLLayer
 from pipeline.data.crops import crop_affine
 from pipeline.records import GENDERS, RecordsWriter
