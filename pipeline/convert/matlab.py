@@ -18,10 +18,10 @@ def read_mat(path: Path, *keys: str) -> dict[str, np.ndarray]:
     Raises:
         InputError: if the file is missing or damaged, or a variable is not in it.
     """
+    if not path.is_file():
+        raise InputError(path, "", "no such file", "a MATLAB file")
     try:
         content = scipy.io.loadmat(path, variable_names=keys)
-    except FileNotFoundError:
-        raise InputError(path, "", "no such file", "a MATLAB file") from None
     except NotImplementedError:
         raise InputError(path, "", "MATLAB version 7.3", "a file of version 5 to 7.2") from None
     except Exception as error:  # damaged bytes can end in any of them

@@ -89,6 +89,14 @@ class Miniature:
                      str(self.body), "--settings", json.dumps(self.settings), "--out", str(out),
                      "--workers", "1"])  # fmt: skip
 
+    def tree_joints(self, records: Records, row: int) -> np.ndarray:
+        """Return SMPL's own joints (24, 3) of a record's label, where it has one in the camera."""
+        pose = np.concatenate([records.global_orient[row][None], records.body_pose[row]])
+        rotmats = axis_angle_to_matrix(torch.from_numpy(pose))[None]
+        betas, transl = (torch.from_numpy(a[row][None]) for a in (records.betas, records.transl))
+        layer = SMPLLayer(self.assets.models["neutral"], np.zeros(1, int))
+        return layer.joints(betas, rotmats, transl)[0].numpy()
+
     def mesh_joints(self, records: Records, row: int, joint_set: str) -> np.ndarray:
         """Return joints that the Human3.6M regressor finds in a record's SMPL label, camera."""
         pose = np.concatenate([records.global_orient[row][None], records.body_pose[row]])
