@@ -36,6 +36,12 @@ DATASETS = (
     "mpii",
     "up3d",
     "spin",
+    "h36m_official",
+    "coco_densepose",
+    "surreal",
+    "agora",
+    "imagenet",
+    "instavariety",
 )
 MODULES = {name: f"pipeline.demo.{name}" for name in DATASETS}
 
