@@ -14,12 +14,10 @@ from pipeline.body.assets import (
     FACE_VERTICES,
     GENDERS,
     BodyAssets,
-    JointsFromBody,
     collect,
     load_assets,
-    regress,
-    with_required,
 )
+from pipeline.body.joints_from_body import JointsFromBody, regress, with_required
 from pipeline.body.meshes import read_atlas, read_levels
 from pipeline.body.smpl import BodyModel, SMPLLayer
 from pipeline.errors import InputError
