@@ -143,6 +143,7 @@ def _place(samples: list[Sample], bodies: np.ndarray, places: np.ndarray) -> np.
     arrays = (bodies, labels[..., :2], labels[..., 2], focal, center)
     moved = estimate_translation(*(torch.from_numpy(np.asarray(a, float)) for a in arrays))
     points = bodies + moved.numpy()[:, None]
+    points[points[..., 2] <= 0] = [np.inf, np.inf, 1]  # behind a camera all is upside down
     return focal[:, None, None] * points[..., :2] / points[..., 2:] + center[:, None]
 
 
@@ -151,7 +152,7 @@ def _distance(samples: list[Sample], seen: np.ndarray, places: np.ndarray) -> fl
     labels = np.stack([sample.keypoints_2d for sample in samples])[:, places]
     side = np.array([sample.side for sample in samples])[:, None]
     apart = np.linalg.norm(seen - labels[..., :2], axis=-1) / side
-    apart = apart[(labels[..., 2] > 0) & np.isfinite(apart)]
+    apart = apart[(labels[..., 2] > 0) & ~np.isnan(apart)]
     return float(np.median(apart)) if apart.size else 0.0  # of single joints: no place, no error
 
 
