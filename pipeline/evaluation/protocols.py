@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 from pipeline.errors import InputError
 from pipeline.evaluation.image_protocols import IMAGE_PROTOCOLS, ImageProtocol
+from pipeline.evaluation.pck_protocols import PCK_PROTOCOLS, PckProtocol
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ _H36M = {
 }
 H36M_FRONTAL_CAMERA = "60457274"
 
-PROTOCOLS: dict[str, Protocol | ImageProtocol] = {
+AnyProtocol = Protocol | ImageProtocol | PckProtocol
+PROTOCOLS: dict[str, AnyProtocol] = {
     p.name: p
     for p in (
         Protocol("pw3d_spin", gt_gender="annotated", pve_root="none", **_PW3D),
@@ -89,10 +91,11 @@ PROTOCOLS: dict[str, Protocol | ImageProtocol] = {
         Protocol("h36m_p2", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_H36M),
         Protocol("h36m_p2_metro", camera=H36M_FRONTAL_CAMERA, root="mid_hip", **_H36M),
     )
-} | IMAGE_PROTOCOLS
+}
+PROTOCOLS |= IMAGE_PROTOCOLS | PCK_PROTOCOLS
 
 
-def get_protocol(name: str) -> Protocol | ImageProtocol:
+def get_protocol(name: str) -> AnyProtocol:
     """The protocol of this name.
 
     Raises:

@@ -8,7 +8,9 @@ from pipeline.errors import InputError
 FOLDER = Path(__file__).resolve().parents[1] / "reference"
 
 # The papers' tables name a number by metric and benchmark; ours by protocol and metric.
-_METRICS = {"pve": ("pve", "mpve"), "mpjpe": ("mpjpe",), "pa_mpjpe": ("pampjpe",)}
+_METRICS = {"pve": ("pve", "mpve"), "mpjpe": ("mpjpe",), "pa_mpjpe": ("pampjpe",),
+            "pck_all": ("pck3d",)}  # fmt: skip
+_UNITS = ("_mm", "_pct", "")  # endings of the papers' columns
 _BENCHMARKS = {"pw3d": "3dpw", "h36m": "h36m"}
 
 
@@ -36,9 +38,10 @@ def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
 
 
 def value(row: dict[str, str], dataset: str, metric: str) -> float | None:
-    """The paper's number in millimetres, or None where its table has none."""
+    """The paper's number in our unit, or None where its table has none."""
     for spelling in _METRICS.get(metric, (metric,)):
-        text = row.get(f"{spelling}_{_BENCHMARKS.get(dataset, dataset)}_mm")
-        if text:
-            return float(text)
+        for unit in _UNITS:
+            text = row.get(f"{spelling}_{_BENCHMARKS.get(dataset, dataset)}{unit}")
+            if text:
+                return float(text)
     return None

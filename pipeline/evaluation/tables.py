@@ -13,11 +13,23 @@ from pathlib import Path
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.evaluation import reference
+from pipeline.evaluation.pck_protocols import PCK_PROTOCOLS
 from pipeline.evaluation.protocols import get_protocol
 
-TITLES = {"pve": "PVE", "mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE"}
-BENCHMARKS = {"pw3d": "3DPW", "h36m": "Human3.6M"}
-UNITS: dict[str, str] = {}  # of metrics that are not millimetres
+TITLES = {
+    "pve": "PVE", "mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "pck": "PCK", "auc": "AUC",
+    "pa_pck": "PA-PCK", "pa_auc": "PA-AUC", "pck_all": "3DPCK",
+}  # fmt: skip
+BENCHMARKS = {
+    "pw3d": "3DPW", "h36m": "Human3.6M", "mpi_inf_3dhp": "MPI-INF-3DHP", "mupots": "MuPoTS-3D",
+}  # fmt: skip
+UNITS = {  # of metrics that are not millimetres
+    metric: "pct"
+    for protocol in PCK_PROTOCOLS.values()
+    for metric in protocol.metrics
+    if not metric.endswith("mpjpe")
+}
+SIGNS = {"mm": "", "pct": " (%)"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +77,9 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
     header, rows = ["method", "run", "seeds"], []
     for protocol, metric in columns:
         name = f"{metric}_{datasets[protocol]}"
-        header += [f"{name}_{UNITS.get(metric, 'mm')}", f"{name}_sd"]
+        header += [f"{name}_{_unit(metric)}", f"{name}_sd"]
     header += ["protocols", "data", "scale"]
-    header += [f"paper_{m}_{datasets[p]}_{UNITS.get(m, 'mm')}" for p, m in columns] + ["paper_row"]
+    header += [f"paper_{m}_{datasets[p]}_{_unit(m)}" for p, m in columns] + ["paper_row"]
     for row in settings["rows"]:
         seeds = row.get("seeds", settings["seeds"])
         line = [row["method"], row["run"], " ".join(map(str, seeds))]
@@ -84,6 +96,10 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def _unit(metric: str) -> str:
+    return UNITS.get(metric, "mm")
+
+
 def _paper_cells(row: dict, columns: list[tuple[str, str]], datasets: dict[str, str]) -> list[str]:
     source = row.get("reference")
     if not source:
@@ -98,7 +114,8 @@ def markdown(settings: dict, header: list[str], rows: list[list[str]]) -> str:
     """The table for people: mean +- spread, the papers' numbers behind."""
     columns = [(c["protocol"], m) for c in settings["columns"] for m in c["metrics"]]
     names = [
-        f"{TITLES.get(m, m)} {BENCHMARKS.get(get_protocol(p).dataset, p)}" for p, m in columns
+        f"{TITLES.get(m, m)} {BENCHMARKS.get(get_protocol(p).dataset, p)}{SIGNS[_unit(m)]}"
+        for p, m in columns
     ]
     head = ["Method", *names, *(f"paper: {n}" for n in names)]
     lines = [f"# {settings['title']}", "", _caption(settings), ""]
@@ -122,7 +139,8 @@ def _caption(settings: dict) -> str:
     note = ("" if settings["source"] == "real" and settings["scale"] == "paper" else
             " The papers' columns are measured on the licensed data at full scale and are "
             "not comparable with ours beside them.")  # fmt: skip
-    return (f"Millimetres, {spread}; {data[settings['source']]}, scale `{settings['scale']}`; "
+    unit = "Millimetres, or as the column says"
+    return (f"{unit}, {spread}; {data[settings['source']]}, scale `{settings['scale']}`; "
             f"protocols {protocols}.{note}")  # fmt: skip
 
 
