@@ -1,5 +1,6 @@
 """What the tests of the workflow share: copies of this repository to edit and run."""
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,17 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-RULE = re.compile(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    output: ([^,\n]+)", re.MULTILINE)
+JOB = re.compile(
+    r"^(?:local)?rule \w+:\n(?:    .*\n)*?    output: ([^,\n]+).*\n(?:    .*\n)*?    reason: (.*)\n",
+    re.MULTILINE,
+)
+TABLE = """
+import json
+from pipeline.params import load
+from pipeline.params.overlay import read_file
+from pipeline.workflow import versions
+print(json.dumps(versions.table(load(read_file()), {})))
+"""
 
 
 @dataclass(frozen=True)
@@ -42,14 +53,19 @@ class Workspace:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",
-            "DVC_SITE_CACHE_DIR": str(self.path / ".dvc/site"),
+            "DVC_SITE_CACHE_DIR": str(self.path.parent / "dvc-site"),
             **extra,
         }
 
-    def jobs(self, *words: str) -> set[str]:
-        """Return the first output of every job that a dry run would start."""
+    def jobs(self, *words: str) -> dict[str, str]:
+        """Return the first output of every job that a dry run would start, and its reason."""
         text = self.run("snakemake", "-n", *words).stdout
-        return {output.strip() for _, output in RULE.findall(text)}
+        return {output.strip(): reason for output, reason in JOB.findall(text)}
+
+    def versions(self) -> dict[str, str]:
+        """Return what versions.yaml would hold, {first output of a job: line}."""
+        table = json.loads(self.run(sys.executable, "-c", TABLE).stdout)
+        return {job: line for lines in table.values() for job, line in lines.items()}
 
     def edit(self, file: str, old: str, new: str) -> None:
         """Replace the one occurrence of a text in a file."""
@@ -120,5 +136,5 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             path.touch()
     touch = (sys.executable, "-m", "pipeline.workflow.adopt", "--touch", "--forceall")
     workspace.run(*touch, "--cores", "1")
-    assert workspace.jobs() == set()
+    assert workspace.jobs() == {}
     return workspace

@@ -102,16 +102,13 @@ def examine(lock: dict, params: dict, changed: list[str], fresh: bool) -> Iterat
     made = versions.table(load(params), {})
     md5 = {out["path"]: out.get("md5") for out in _outputs(lock)}
     for phase in (name for name in PHASES if name in lock):
-        found = Adoption(phase)
-        for out in lock[phase].get("outs", []):
-            state = _state(out["path"], md5[out["path"]], changed)
-            if state != "locked":
-                found.problem = f"{out['path']} is {state}"
-        written = _locked_versions(lock[phase], phase)
+        written = lock[phase].get("params", {}).get(VERSIONS, {}).get(phase) or {}
+        found = Adoption(phase, problem=_missing(lock[phase], md5, changed))
         for job, line in made[phase].items():
             settings, code = (*written.get(job, "").split(), "", "")[:2]
             found.code[job] = code if settings == line.split()[0] else OTHER
-        other = [dep["path"] for dep in lock[phase].get("deps", []) if _differs(dep, md5, changed)]
+        deps = lock[phase].get("deps", [])
+        other = [dep["path"] for dep in deps if _differs(dep, md5, changed)]
         if other:
             found.code = dict.fromkeys(found.code, f"made from another {other[0]}")
         if not fresh and not found.problem and OTHER in found.code.values():
@@ -119,6 +116,18 @@ def examine(lock: dict, params: dict, changed: list[str], fresh: bool) -> Iterat
         if not fresh and not found.problem and other:
             found.problem = f"{other[0]} is not what it was made from"
         yield found
+
+
+def _missing(stage: dict, md5: dict[str, str | None], changed: list[str]) -> str:
+    """Return which file of a stage is not there as locked; empty if all are."""
+    for out in stage.get("outs", []):
+        state = _state(out["path"], md5[out["path"]], changed)
+        if state != "locked":
+            return f"{out['path']} is {state}"
+    for dep in stage.get("deps", []):
+        if not os.path.exists(dep["path"]):
+            return f"its input {dep['path']} is missing; `dvc pull` gets all"
+    return ""
 
 
 def backdate(stage: str) -> None:
@@ -150,10 +159,6 @@ def _locked_params(lock: dict) -> dict:
         return lock["versions"]["params"][PARAMS]
     except KeyError:
         raise InputError(LOCK, "versions", "no parameters", "a file of `dvc repro`") from None
-
-
-def _locked_versions(stage: dict, phase: str) -> dict[str, str]:
-    return stage.get("params", {}).get(VERSIONS, {}).get(phase) or {}
 
 
 def _changed() -> list[str]:

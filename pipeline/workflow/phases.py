@@ -173,6 +173,14 @@ def drawn(params: Params, section: str) -> list[tuple[str, int]]:
     return [(run.name, seed) for run in runs for seed in params.seeds(run)]
 
 
+def overlaid(params: Params) -> list[tuple[str, int]]:
+    """Return (run, seed) of the runs whose predictions are drawn, each at its first seed."""
+    first = {run: seed for run, seed in reversed(drawn(params, "overlays"))}
+    return [
+        (run, first[run]) for run in dict.fromkeys(run for run, _ in drawn(params, "overlays"))
+    ]
+
+
 def figures(params: Params) -> list[str]:
     """Return every figure."""
     rules = ("curves", "overlays", "contact_sheet")
@@ -207,7 +215,7 @@ STEPS: dict[str, Step] = {
     "curves": Step("results", "results/figures/curves.png", "pipeline.evaluation.curves", once,
                    edges=lambda params, job: drawn(params, "curves")),
     "overlays": Step("results", "results/figures/overlays.png", "pipeline.evaluation.overlays",
-                     once, _drawn, lambda params, job: [drawn(params, "overlays"),
+                     once, _drawn, lambda params, job: [overlaid(params),
                                                         protocol_records(params, job)]),
     "contact_sheet": Step("results", "results/figures/contact_{records}.png", "contact-sheet",
                           _each("records", lambda p: p.tree["figures"]["contact_sheets"])),

@@ -145,12 +145,9 @@ class Plan:
 
     def overlaid(self, pattern: str) -> list[str]:
         """Return the pattern filled for the runs of the overlays, each at its first seed."""
-        first = {run: seed for run, seed in reversed(phases.drawn(self.params, "overlays"))}
-        section = self.params.tree["figures"]["overlays"]
-        names = (self.params.runs[f"finetune/{name}"].name for name in section["runs"])
-        return [
-            pattern.format(run=run, seed=first[run], protocol=section["protocol"]) for run in names
-        ]
+        protocol = self.params.tree["figures"]["overlays"]["protocol"]
+        runs = phases.overlaid(self.params)
+        return [pattern.format(run=run, seed=seed, protocol=protocol) for run, seed in runs]
 
     def table(self, shells: dict[str, str]) -> str:
         """Return the content of versions.yaml."""
