@@ -85,7 +85,7 @@ def annotated(records: Records, joint_set: str) -> np.ndarray:
     """Return the records' 3D joints about the pelvis, in a set, (N, J, 4) metres and validity.
 
     Raises:
-        InputError: if the records have none, or a joint of the set is missing.
+        InputError: if rows have none, or a joint of the set is missing.
     """
     if records.joints_3d is None:
         raise InputError(records.path, "joints_3d", "none", "the dataset's own 3D joints")
@@ -95,6 +95,9 @@ def annotated(records: Records, joint_set: str) -> np.ndarray:
     pelvis = convert(records.joints_3d, own, "mpi17")[:, index("mpi17", "pelvis")]
     joints = records.joints_3d[:, order].copy()
     joints[..., :3] -= pelvis[:, None, :3]
+    empty = int((~(joints[..., 3] > 0).any(1)).sum())
+    if empty:
+        raise InputError(records.path, "joints_3d", f"{empty} rows without", "joints in each row")
     return joints
 
 
