@@ -113,16 +113,16 @@ def test_a_perfect_mesh_anywhere_scores_everything(
 
 
 def test_metrics_of_hand_made_errors() -> None:
-    """Seventeen joints: five 160 mm off, one 120 mm off; thresholds are strict."""
-    gt = torch.randn(1, 17, 3, dtype=torch.float64)
+    """Seventeen joints: five 160 mm off, one 122 mm off."""
+    gt = torch.arange(51, dtype=torch.float64).reshape(1, 17, 3) / 32
     pred = gt.clone()
     pred[0, :5, 0] += 0.160
-    pred[0, 5, 1] += 0.120
+    pred[0, 5, 1] += 0.122
     found = joint_metrics(pred, gt, torch.ones(1, 17), get_protocol("mpi_inf_3dhp"))
     assert found["pck"].item() == pytest.approx(100 * 12 / 17)
-    # Of 31 thresholds 0, 5 .. 150: the first counts nobody, six (125 to 150) the 120 mm joint.
+    # Of 31 thresholds 0, 5 .. 150: the first counts nobody, six (125 to 150) the 122 mm joint.
     assert found["auc"].item() == pytest.approx(100 * (11 * 30 + 6) / (17 * 31), abs=1e-4)
-    assert found["mpjpe"].item() == pytest.approx((5 * 160 + 120) / 17)
+    assert found["mpjpe"].item() == pytest.approx((5 * 160 + 122) / 17)
 
 
 def test_a_joint_at_exactly_the_threshold_is_a_miss() -> None:
@@ -197,8 +197,16 @@ def test_records_without_joints_are_refused(
     assets: BodyAssets, bodies: np.ndarray, joints: np.ndarray, tmp_path: Path, name: str
 ) -> None:
     path = write(tmp_path / "none.h5", joints, joints_3d=None)
-    with pytest.raises(InputError, match="7 rows without"):
+    with pytest.raises(InputError, match="joints_3d: saw none"):
         run(name, path, bodies, assets)
+
+
+def test_rows_without_joints_are_refused(records: Path) -> None:
+    content = Records(records)
+    content.joints_3d = content.joints_3d.copy()
+    content.joints_3d[2, :, 3] = 0
+    with pytest.raises(InputError, match="1 rows without"):
+        mpi_inf_3dhp.annotated(content, "mpi17")
 
 
 @pytest.mark.parametrize("key", ["K", "root_3d"])
