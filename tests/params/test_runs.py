@@ -150,7 +150,7 @@ def test_base_that_leads_back_is_refused() -> None:
         (lambda c: c | {"scale": "dmo"}, "params.yaml: scale: saw 'dmo', expected demo, or"),
         (lambda c: {k: v for k, v in c.items() if k != "iuv"}, "iuv: saw nothing"),
         (lambda c: change(c, "iuv.size", 3), "params.yaml: scales.demo.iuv.size: saw an unknown"),
-        (lambda c: change(c, "finetune.hmr.hiden", 3), "params.yaml: scales.demo.finetune.hmr.hiden"),
+        (lambda c: change(c, "finetune.hmr.hiden", 3), "scales.demo.finetune.hmr.hiden: saw an"),
         (lambda c: change(c, "evaluation.protocols.pw3d", "pw3d_test"), "an unknown protocol"),
         (lambda c: change(c, "figures.curves", ["resnet"]), "figures.curves: saw 'resnet'"),
         (lambda c: change(c, "tables.table1.seeds", [1, 1]), "tables.table1.seeds: saw [1, 1]"),
