@@ -37,14 +37,18 @@ def merge_charts() -> np.ndarray:
 
 def flip_parts24() -> np.ndarray:
     """Return the chart that each chart becomes in a mirror, (25,) uint8."""
+    return _flip(PARTS24)
+
+
+def flip_parts14() -> np.ndarray:
+    """Return the coarse part that each coarse part becomes in a mirror, (15,) uint8."""
+    return _flip(PARTS14)
+
+
+def _flip(parts: tuple[str, ...]) -> np.ndarray:
     swap = {"left": "right", "right": "left"}
-    return np.array(
-        [
-            PARTS24.index(" ".join(swap.get(word, word) for word in chart.split()))
-            for chart in PARTS24
-        ],
-        dtype=np.uint8,
-    )
+    mirrored = (" ".join(swap.get(word, word) for word in part.split()) for part in parts)
+    return np.array([parts.index(part) for part in mirrored], dtype=np.uint8)
 
 
 def vertex_segments(lbs_weights: np.ndarray) -> np.ndarray:
