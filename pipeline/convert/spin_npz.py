@@ -11,6 +11,7 @@ rows without a label of the annotation file itself. `part` holds plain image coo
 half pixel and the integer rounding of SPIN's crops happen on reading and are no part of the file.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -32,6 +33,7 @@ SHAPES = {
     "pose": (72,), "shape": (10,), "has_smpl": (),
 }  # fmt: skip
 REQUIRED = ("imgname", "center", "scale")
+CAMERA = re.compile(r"\.(54138969|55011271|58860488|60457274)_")  # in names of Human3.6M's images
 
 
 def select(raw: Path, split: str, settings: Mapping, models: Mapping[str, BodyModel]) -> Selection:
@@ -141,9 +143,10 @@ def _samples(
         keypoints[keypoints[:, 2] <= 0] = 0
         joints = arrays["S"][row] if "S" in arrays else np.zeros((24, 4))
         joints[joints[:, 3] <= 0] = 0
+        camera = CAMERA.search(name)
         yield Sample(
             image=inside(folder, name, f"{path}: row {row}", "imgname"), name=name,
             center=arrays["center"][row], side=UNIT * arrays["scale"][row] * box_factor,
             keypoints_2d=keypoints, person=row, frame=row, sequence="", source=str(row),
-            joints_3d=joints, smpl=labels[row],
+            joints_3d=joints, smpl=labels[row], camera=camera[1] if camera else "",
         )  # fmt: skip

@@ -11,7 +11,7 @@ Sources: PyMAF, Sec. 4.2 (Table 2) and Sup. Mat. (Table 7); the UP and SPIN eval
 import numpy as np
 
 IGNORE = 255
-# SPIN-style six parts of the rendered mesh -> the UPi-S1h numbering of the ground truth
+# six parts as SPIN's renderer numbers them, and as the tools of UP (Lassner et al. 2017) do
 SPIN_TO_UP = {"background": (0, 0), "head": (3, 1), "torso": (6, 2), "right_arm": (2, 3),
               "left_arm": (1, 4), "right_leg": (5, 5), "left_leg": (4, 6)}  # fmt: skip
 
@@ -77,7 +77,7 @@ class Counts:
 
 
 def to_up_parts(parts6: np.ndarray) -> np.ndarray:
-    """Rendered six-part labels in the numbering of the UPi-S1h ground truth."""
+    """Six-part labels in the numbering of UP's own tools."""
     table = np.zeros(7, np.uint8)
     for ours, theirs in SPIN_TO_UP.values():
         table[ours] = theirs

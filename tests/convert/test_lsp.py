@@ -133,6 +133,18 @@ def test_exif_orientation_is_ignored(lsp: Miniature, tmp_path: Path) -> None:
     assert [tagged.jpeg(i) for i in range(2)] == [plain.jpeg(i) for i in range(2)]
 
 
+def test_images_are_read_in_rgb(lsp: Miniature, tmp_path: Path) -> None:
+    def paint(root: Path) -> None:
+        for path in (root / FULL / "images").glob("*.jpg"):
+            image = cv2.imread(str(path))
+            cv2.imwrite(str(path), np.full_like(image, (0, 0, 255)))  # OpenCV's red
+
+    raw = lsp.copy(tmp_path / "raw", paint)
+    image = lsp.convert("train", tmp_path / "out.h5", raw).image(0)
+    assert image[48, 48].tolist()[0] > 240 and image[48, 48].max() < 256
+    assert image[48, 48].tolist()[2] < 15
+
+
 def test_masks_are_sources(lsp: Miniature, tmp_path: Path) -> None:
     """The records say by their hash which masks they were made beside."""
     before = lsp.convert("test", tmp_path / "a.h5").attrs["source_sha256"]

@@ -118,6 +118,22 @@ def test_joints_are_metres_about_the_pelvis(mini: Miniature, splits: dict[str, R
     assert np.abs(records.joints_3d[:, index("spin24", "pelvis"), :3]).max() < 1e-6
 
 
+def test_the_camera_of_human36m_is_read_off_the_name(mini: Miniature, tmp_path: Path) -> None:
+    """Protocols of one camera need it."""
+    assert mini.convert("coco", tmp_path / "coco.h5").camera.tolist() == [""] * 5
+
+    def rename(root: Path) -> None:
+        with np.load(root / H36M) as file:
+            content = dict(file)
+        new = [f"h36m/S9_Directions_1.60457274_{k:06d}.jpg" for k in range(4)]
+        for old, name in zip(content["imgname"], new, strict=True):
+            (root / "images" / old).rename(root / "images" / name)
+        np.savez(root / H36M, **content | {"imgname": new})
+
+    raw = mini.copy(tmp_path / "raw", rename)
+    assert mini.convert("h36m", tmp_path / "out.h5", raw).camera.tolist() == ["60457274"] * 4
+
+
 def test_joints_without_confidence_are_zero(mini: Miniature, tmp_path: Path) -> None:
     def doubt(joints: np.ndarray) -> np.ndarray:
         joints[:, 13] = [9e5, 9e5, 9e5, 0]
