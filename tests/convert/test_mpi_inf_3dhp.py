@@ -118,27 +118,49 @@ def test_seventeen_of_twenty_eight_joints() -> None:
     assert mpi_inf_3dhp.PELVIS == 14 and JOINT_SETS["mpi28"][4] == "pelvis"
 
 
-@pytest.mark.parametrize("layout", ["spin", "mmhuman3d", "posepile"])
-def test_image_t_is_frame_t_of_the_video(
-    mini: Miniature, train: Records, tmp_path: Path, layout: str
-) -> None:
-    """Extracted frames, numbered as each tool does, give the records of the videos."""
+def extract(root: Path, layout: str) -> None:
+    """Replace the videos by their frames, losslessly, named as a tool names them."""
     pattern, first = mpi_inf_3dhp.IMAGES[layout]
-    raw = mini.copy(tmp_path / "raw")
-    for video in raw.rglob("*.avi"):
+    for video in root.rglob("*.avi"):
         capture = cv2.VideoCapture(str(video))
         camera, folder = video.stem.removeprefix("video_"), video.parents[1]
         for number in range(first, first + 9):
             path = folder / pattern.format(camera=camera, number=number)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(cv2.imencode(".png", capture.read()[1])[1].tobytes())  # lossless
+            path.write_bytes(cv2.imencode(".png", capture.read()[1])[1].tobytes())
         video.unlink()
+
+
+@pytest.mark.parametrize("layout", ["spin", "mmhuman3d", "posepile"])
+def test_image_t_is_frame_t_of_the_video(
+    mini: Miniature, train: Records, tmp_path: Path, layout: str
+) -> None:
+    """Extracted frames, numbered as each tool does, give the records of the videos."""
+    raw = mini.copy(tmp_path / "raw", lambda root: extract(root, layout))
     records = mini.convert("train", tmp_path / "out.h5", raw, images=layout)
     assert [records.jpeg(i) for i in range(len(records))] == [
         train.jpeg(i) for i in range(len(train))
     ]
     assert records.frame.tolist() == train.frame.tolist()
+    pattern, first = mpi_inf_3dhp.IMAGES[layout]
     assert records.name[1].endswith(pattern.format(camera=0, number=train.frame[1] + first))
+
+
+def test_a_missing_image_shifts_no_annotation(
+    mini: Miniature, train: Records, tmp_path: Path
+) -> None:
+    """Images go by their numbers, not by their places in a listing."""
+    raw = mini.copy(tmp_path / "raw", lambda root: extract(root, "spin"))
+    for number in (2, 5):  # the second of these is the record of frame 4
+        (raw / SEQUENCE / f"imageFrames/video_0/frame_{number:06d}.jpg").unlink()
+    splits = {"train": mini.settings["splits"]["train"] | {"images": "spin"}}
+    settings = mini.settings | {"splits": splits, "max_bad_share": 0.5}
+    line = mini.line("train", tmp_path / "out.h5", raw, settings)
+    assert "1 unreadable images" in line
+    records = Records(tmp_path / "out.h5")
+    kept = [row for row in range(len(train)) if row != 1]
+    assert [records.jpeg(i) for i in range(len(records))] == [train.jpeg(row) for row in kept]
+    np.testing.assert_array_equal(records.keypoints_2d, train.keypoints_2d[kept])
 
 
 def test_the_person_is_where_the_keypoints_are(train: Records) -> None:
