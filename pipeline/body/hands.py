@@ -1,11 +1,13 @@
 """The MANO hand as data sets use it: whole rotations, 21 joints, finger tips on the mesh."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from pipeline.body.smpl import BodyModel, SMPLLayer
+from pipeline.errors import InputError
 from pipeline.joints import mapping
 from pipeline.rotations import axis_angle_to_matrix
 
@@ -62,3 +64,14 @@ def with_tips(chain: np.ndarray, vertices: np.ndarray, tips: str) -> np.ndarray:
     """Return MANO's 16 joints (..., 16, 3) and five vertices as `freihand21`, (..., 21, 3)."""
     points = np.concatenate([chain, vertices[..., list(TIPS[tips]), :]], -2)
     return points[..., mapping("mano21", "freihand21"), :]
+
+
+def right_hand(hands: Mapping[str, HandModel] | None) -> HandModel:
+    """Return the hand that all hand data sets and networks are of.
+
+    Raises:
+        InputError: if the body asset has none.
+    """
+    if not hands or "right" not in hands:
+        raise InputError("body asset", "hands", "no right hand", "MANO_RIGHT.pkl below mano/")
+    return hands["right"]

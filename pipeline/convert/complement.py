@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.body.hands import TIPS, HandModel
+from pipeline.body.hands import TIPS, HandModel, right_hand
 from pipeline.convert.common import Sample, Selection, project, square_box
-from pipeline.convert.hand_checks import right_hand
 from pipeline.errors import InputError
 from pipeline.images import decode_jpeg
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.body.hands import HandModel
+from pipeline.body.hands import HandModel, right_hand
 from pipeline.convert.common import Sample, Selection, numbers, project
-from pipeline.convert.hand_checks import right_hand
 from pipeline.errors import InputError
 from pipeline.files import read_json
 

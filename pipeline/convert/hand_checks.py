@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from pipeline.body.hands import HandModel
+from pipeline.body.hands import HandModel, right_hand
 from pipeline.convert.common import Sample
 from pipeline.errors import InputError
 from pipeline.joints import index
@@ -14,17 +14,6 @@ from pipeline.metrics import similarity_align
 PALM = (0.05, 0.15)  # metres from the wrist to the middle finger's first joint
 IN_IMAGE = 0.5  # least share of the joints that the image shows, median
 _WRIST, _KNUCKLE = index("freihand21", "wrist"), index("freihand21", "middle1")
-
-
-def right_hand(hands: Mapping[str, HandModel] | None) -> HandModel:
-    """Return the model that the labels of all hand data sets belong to.
-
-    Raises:
-        InputError: if the body asset has none.
-    """
-    if not hands or "right" not in hands:
-        raise InputError("body asset", "hands", "no right hand", "MANO_RIGHT.pkl below mano/")
-    return hands["right"]
 
 
 def check_hands(samples: list[Sample], hands: Mapping[str, HandModel], where: object) -> None:

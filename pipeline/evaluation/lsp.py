@@ -186,14 +186,18 @@ class Masks:
         return pairs
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: Path, source: str = "UPi-S1h") -> np.ndarray:
     """Return the numbers (H, W) uint8 of a label image.
+
+    Args:
+        path: a PNG file.
+        source: who hands it out, for errors.
 
     Raises:
         InputError: if the file is missing or damaged, or holds colours.
     """
     if not path.is_file():
-        raise InputError(path, "", "no such file", "the labels of every test image (UPi-S1h)")
+        raise InputError(path, "", "no such file", f"the labels of every image ({source})")
     data = path.read_bytes()
     mask = None
     if b"IEND" in data[-16:]:  # a decoder alone would fill what is missing

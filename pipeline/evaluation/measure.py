@@ -153,17 +153,27 @@ class Evaluator:
         return self.layers[gender]
 
 
-def annotated_h36m(joints_3d: np.ndarray | None, joint_set: str | None) -> np.ndarray:
+def annotated_h36m(
+    joints_3d: np.ndarray | None, joint_set: str | None, root: str = "pelvis"
+) -> np.ndarray:
     """Rows of `joints_3d` (N, J, 4) in the order of the Human3.6M 17 joints, pelvis first.
 
+    Under a protocol whose root is the middle of the hips, this stands in for a missing pelvis;
+    as a joint it does not count.
+
     Raises:
-        InputError: if there are none, or they lack the pelvis, which the protocols centre on.
+        InputError: if there are none, or they lack the pelvis, which other protocols centre on.
     """
     if joints_3d is None:
         raise InputError("records", "joints_3d", "none", "the dataset's own 3D joints")
-    if mapping(joint_set, "h36m17")[index("h36m17", "pelvis")] < 0:
-        raise InputError("records", "joints_3d", f"joint set {joint_set}", "a set with a pelvis")
-    return convert(joints_3d, joint_set, "h36m17")
+    joints, pelvis = convert(joints_3d, joint_set, "h36m17"), index("h36m17", "pelvis")
+    if mapping(joint_set, "h36m17")[pelvis] < 0:
+        if root != "mid_hip":
+            saw = f"joint set {joint_set}"
+            raise InputError("records", "joints_3d", saw, "a set with a pelvis")
+        hips = [index("h36m17", name) for name in ("r_hip", "l_hip")]
+        joints[:, pelvis, :3] = joints[:, hips, :3].mean(axis=1)
+    return joints
 
 
 def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
@@ -204,7 +214,7 @@ def measure(
     rows = select_rows(protocol, records.camera, len(records))
     annotated = None
     if protocol.gt_joints == "annotated":
-        annotated = annotated_h36m(records.joints_3d, records.joint_set)
+        annotated = annotated_h36m(records.joints_3d, records.joint_set, protocol.root)
     evaluator = Evaluator(protocol, assets, device)
     was_training, results = network.training, []
     network.eval()

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pipeline.errors import InputError
 from pipeline.evaluation.image_protocols import IMAGE_PROTOCOLS, ImageProtocol
 from pipeline.evaluation.pck_protocols import PCK_PROTOCOLS, PckProtocol
+from pipeline.evaluation.shape_protocols import SHAPE_PROTOCOLS, HandProtocol
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,20 @@ _H36M = {
     "metrics": ("mpjpe", "pa_mpjpe"),
 }
 H36M_FRONTAL_CAMERA = "60457274"
+# Annotated are LSP joints: their head top is not the H36M head, so 13 of the 14 joints count.
+# They have no pelvis to trust, and their unit is a choice of the conversion; the mesh's is not.
+_OH3D = {
+    "version": 1,
+    "dataset": "oh3d",
+    "frames": "testset, 1,290 images",
+    "camera": None,
+    "joint_set": "j14",
+    "regressor": "h36m",
+    "gt_gender": "neutral",
+    "metrics": ("pve", "mpjpe"),
+}
 
-AnyProtocol = Protocol | ImageProtocol | PckProtocol
+AnyProtocol = Protocol | ImageProtocol | PckProtocol | HandProtocol
 PROTOCOLS: dict[str, AnyProtocol] = {
     p.name: p
     for p in (
@@ -90,9 +103,11 @@ PROTOCOLS: dict[str, AnyProtocol] = {
         Protocol("h36m_p1", camera=None, root="pelvis", **_H36M),
         Protocol("h36m_p2", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_H36M),
         Protocol("h36m_p2_metro", camera=H36M_FRONTAL_CAMERA, root="mid_hip", **_H36M),
+        Protocol("oh3d", gt_joints="annotated", root="mid_hip", pve_root="none", **_OH3D),
+        Protocol("oh3d_rooted", gt_joints="mesh", root="pelvis", pve_root="pelvis", **_OH3D),
     )
 }
-PROTOCOLS |= IMAGE_PROTOCOLS | PCK_PROTOCOLS
+PROTOCOLS |= IMAGE_PROTOCOLS | PCK_PROTOCOLS | SHAPE_PROTOCOLS
 
 
 def get_protocol(name: str) -> AnyProtocol:

@@ -9,9 +9,11 @@ FOLDER = Path(__file__).resolve().parents[1] / "reference"
 
 # The papers' tables name a number by metric and benchmark; ours by protocol and metric.
 _METRICS = {"pve": ("pve", "mpve"), "mpjpe": ("mpjpe",), "pa_mpjpe": ("pampjpe",),
-            "pck_all": ("pck3d",)}  # fmt: skip
+            "pck_all": ("pck3d",), "pa_mpvpe": ("pampvpe",), "miou_pooled": ("miou",),
+            "miou_mean": ("miou",)}  # fmt: skip
+_WHOLE_COLUMNS = {"f_5": "f_at_5mm", "f_15": "f_at_15mm"}  # that name no benchmark
 _UNITS = ("_mm", "_pct", "")  # endings of the papers' columns
-_BENCHMARKS = {"pw3d": "3dpw", "h36m": "h36m"}
+_BENCHMARKS = {"pw3d": "3dpw", "h36m": "h36m", "oh3d": "3doh50k"}
 
 
 def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
@@ -39,6 +41,8 @@ def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
 
 def value(row: dict[str, str], dataset: str, metric: str) -> float | None:
     """The paper's number in our unit, or None where its table has none."""
+    if row.get(_WHOLE_COLUMNS.get(metric)):
+        return float(row[_WHOLE_COLUMNS[metric]])
     for spelling in _METRICS.get(metric, (metric,)):
         for unit in _UNITS:
             text = row.get(f"{spelling}_{_BENCHMARKS.get(dataset, dataset)}{unit}")

@@ -18,18 +18,22 @@ from pipeline.evaluation.protocols import get_protocol
 
 TITLES = {
     "pve": "PVE", "mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "pck": "PCK", "auc": "AUC",
-    "pa_pck": "PA-PCK", "pa_auc": "PA-AUC", "pck_all": "3DPCK",
+    "pa_pck": "PA-PCK", "pa_auc": "PA-AUC", "pck_all": "3DPCK", "pa_mpvpe": "PA-MPVPE",
+    "f_5": "F@5 mm", "f_15": "F@15 mm", "pve_t_sc": "PVE-T-SC", "miou_pooled": "mIoU pooled",
+    "miou_mean": "mIoU mean",
 }  # fmt: skip
 BENCHMARKS = {
     "pw3d": "3DPW", "h36m": "Human3.6M", "mpi_inf_3dhp": "MPI-INF-3DHP", "mupots": "MuPoTS-3D",
+    "oh3d": "3DOH50K", "ssp3d": "SSP-3D", "freihand": "FreiHAND",
 }  # fmt: skip
 UNITS = {  # of metrics that are not millimetres
     metric: "pct"
     for protocol in PCK_PROTOCOLS.values()
     for metric in protocol.metrics
     if not metric.endswith("mpjpe")
-}
-SIGNS = {"mm": "", "pct": " (%)"}
+} | {"miou_pooled": "pct", "miou_mean": "pct", "f_5": "share", "f_15": "share"}
+SIGNS = {"mm": "", "pct": " (%)", "share": ""}
+DIGITS = {"share": 3}  # behind the point; 1 of other units
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +70,7 @@ def cell(found: dict, run: str, seeds: list[int], protocol: str, metric: str) ->
                 "table", f"{run} seed {seed}", "no metrics file", f"{protocol} {metric}"
             )
         values.append(content["metrics"][metric]["value"])
-    spread = f"{statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    spread = _text(statistics.stdev(values), metric) if len(values) > 1 else ""
     return statistics.fmean(values), spread
 
 
@@ -85,7 +89,7 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
         line = [row["method"], row["run"], " ".join(map(str, seeds))]
         for protocol, metric in columns:
             mean, spread = cell(found, row["run"], seeds, protocol, metric)
-            line += [f"{mean:.1f}", spread]
+            line += [_text(mean, metric), spread]
         line += [
             " ".join(dict.fromkeys(p for p, _ in columns)),
             settings["source"],
@@ -100,6 +104,10 @@ def _unit(metric: str) -> str:
     return UNITS.get(metric, "mm")
 
 
+def _text(value: float, metric: str) -> str:
+    return f"{value:.{DIGITS.get(_unit(metric), 1)}f}"
+
+
 def _paper_cells(row: dict, columns: list[tuple[str, str]], datasets: dict[str, str]) -> list[str]:
     source = row.get("reference")
     if not source:
@@ -107,7 +115,10 @@ def _paper_cells(row: dict, columns: list[tuple[str, str]], datasets: dict[str, 
     paper = reference.lookup(source["table"], source["where"])
     values = [reference.value(paper, datasets[p], m) for p, m in columns]
     where = ", ".join(source["where"].values())
-    return ["" if v is None else f"{v:.1f}" for v in values] + [f"{source['table']}: {where}"]
+    texts = [
+        "" if v is None else _text(v, m) for v, (_, m) in zip(values, columns, strict=True)
+    ]
+    return [*texts, f"{source['table']}: {where}"]
 
 
 def markdown(settings: dict, header: list[str], rows: list[list[str]]) -> str:
