@@ -1,5 +1,6 @@
 """LSP segmentation: drawn predictions against masks, in the original image."""
 
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from pipeline.joints import flip_permutation
 from pipeline.records import Records
 from pipeline.rendering.rasterizer import Rasterizer
 from pipeline.seeding import rng
-from tests.convert.demo_miniature import SHARED, Miniature, make
+from tests.convert.demo_miniature import SHARED, Miniature, assets_of, make
 from tests.evaluation.known_bodies import SIZE, KnownBodies, evaluate_verb
 
 DEMO = {"image_size": 128, "images": 2}
@@ -43,22 +44,29 @@ def records(mini: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Record
     return mini.convert("test", tmp_path_factory.mktemp("lsp") / "test.h5")
 
 
-def truth(mini: Miniature, records: Records, swap: bool = False) -> KnownBodies:
-    """Return a network that knows the photographed bodies; swap: with their sides changed."""
-    stage = Stage.build(mini.assets, {**DEMO, **SHARED}, Path())
-    poses, betas, seen = [], [], []
+@cache
+def photographed(raw: Path, body: Path, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pose, betas and the joints' pixels of the people in the records' images."""
+    records, poses, betas, seen = Records(path), [], [], []
+    stage = Stage.build(assets_of(body), {**DEMO, **SHARED}, Path())
     for row, number in enumerate(records.frame.tolist()):
         portrait = photograph(rng(SHARED["seed"], "lsp", number), stage, alone=True)
         person, camera = portrait.people[0], portrait.camera
-        full = cv2.imread(str(mini.raw / f"lsp_dataset_original/images/im{number:04d}.jpg"))
+        full = cv2.imread(str(raw / f"lsp_dataset_original/images/im{number:04d}.jpg"))
         ratio = records.original_size[row] / np.array(full.shape[1::-1])
         seen.append(camera.project(camera.to_camera(person.joints)) * ratio)
         poses.append(in_camera(stage.bodies["neutral"], person, camera)[0])
         betas.append(person.betas)
-    poses = np.stack(poses)
+    return np.stack(poses), np.stack(betas), np.stack(seen)
+
+
+def truth(mini: Miniature, records: Records, swap: bool = False) -> KnownBodies:
+    """Return a network that knows the photographed bodies; swap: with their sides changed."""
+    poses, betas, seen = photographed(mini.raw, mini.body, records.path)
     if swap:
-        poses[:, 1:] = poses[:, flip_permutation("smpl24")[1:]] * [1, -1, -1]
-    return KnownBodies(mini.assets, poses, np.stack(betas), np.stack(seen), records)
+        mirrored = poses[:, flip_permutation("smpl24")] * [1, -1, -1]
+        poses = np.concatenate([poses[:, :1], mirrored[:, 1:]], 1)
+    return KnownBodies(mini.assets, poses, betas, seen, records)
 
 
 def measure(network: KnownBodies, records: Records, protocol, mini: Miniature, raw: Path):
