@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from pipeline.body.assets import load_assets
+from pipeline.body.hands import right_hand
 from pipeline.data.crops import (
     compose,
     crop_affine,
@@ -19,6 +20,7 @@ from pipeline.errors import InputError
 from pipeline.files import atomic
 from pipeline.hdf5 import open_hdf5
 from pipeline.records import Records
+from pipeline.rendering.hand_labels import holds_hands, place_hands
 from pipeline.rendering.labels import LabelledBodies, Placed
 from pipeline.rendering.overlay import colour_iuv, draw_skeleton, overlay_mesh, sheet
 
@@ -54,7 +56,11 @@ def contact_sheet(records_path: Path, iuv: Path | None, body: Path, count: int) 
     """
     records, assets = Records(records_path), load_assets(body)
     rows = np.unique(np.linspace(0, len(records) - 1, count).round().astype(int))
-    placed = LabelledBodies(records, assets).place(rows)
+    if holds_hands(records):
+        hand = right_hand(assets.hand_models)
+        placed, faces = place_hands(records, hand, rows), hand.model.faces
+    else:
+        placed, faces = LabelledBodies(records, assets).place(rows), assets.faces
     maps = _read_maps(iuv, rows, len(records)) if iuv else {}
     images, labels = [], []
     for row in rows:
@@ -64,7 +70,7 @@ def contact_sheet(records_path: Path, iuv: Path | None, body: Path, count: int) 
         pictures = [
             view,
             _with_joints(view, records, row, box),
-            _with_mesh(view, placed.get(row), assets.faces, box),
+            _with_mesh(view, placed.get(row), faces, box),
         ]
         if iuv:
             pictures.append(_with_map(view, maps.get(row), box, size))

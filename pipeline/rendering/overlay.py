@@ -22,6 +22,10 @@ _CHAINS = [
     ("neck", "l_collar", "l_shoulder"),
     ("neck", "r_collar", "r_shoulder"),
     ("l_ear", "l_eye", "nose", "r_eye", "r_ear"),
+    *(
+        ("wrist", *(f"{finger}{k}" for k in (1, 2, 3, 4)))
+        for finger in ("thumb", "index", "middle", "ring", "pinky")
+    ),
 ]
 _FALLBACKS = [("l_shoulder", "r_shoulder"), ("l_hip", "r_hip"),
               ("l_shoulder", "l_hip"), ("r_shoulder", "r_hip")]  # fmt: skip
