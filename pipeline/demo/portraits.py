@@ -19,7 +19,7 @@ from pipeline.joints import joint_names, mapping
 
 ASPECTS = ((1.0, 1.0), (1.0, 0.75), (1.0, 0.66), (0.75, 1.0), (0.66, 1.0))
 CAMERA_ARC = 0.35  # radians to either side of the front
-BORDER = 0.03  # share of the image that the main person's joints keep from the edge
+BORDER = 0.06  # share of the image that the main person's joints keep from the edge
 
 
 class Person(NamedTuple):
