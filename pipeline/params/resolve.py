@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.params import checks, sections
+from pipeline.params import checks, demo_sections, sections
 from pipeline.params.overlay import merge
 from pipeline.params.reader import Refused, one_of, read
 from pipeline.params.variants import Run, Runs
 
 SECTIONS = {
     "body": sections.Body,
-    "demo": sections.Demo,
+    "demo": demo_sections.Demo,
     "data": sections.Data,
     "mocap": sections.Mocap,
     "synthesis": sections.Synthesis,

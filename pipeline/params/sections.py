@@ -22,59 +22,6 @@ class Body:
 
 
 @dataclass(frozen=True)
-class DemoAmass:
-    """Motion files: of every kind of motion, this many of this length."""
-
-    sequences_per_motion: Positive
-    seconds: Annotated[float, Range(0.1)]
-    rate_hz: Annotated[float, Range(1)]
-
-
-@dataclass(frozen=True)
-class DemoH36m:
-    """Studio recordings; frames are images of each subject and camera."""
-
-    image_size: Positive
-    subjects_train: list[Positive]
-    subjects_test: list[Positive]
-    camera_arc_deg: Annotated[float, Range(0, 180)]
-    train_frames: Positive
-    test_frames: Positive
-    frames_per_sequence: Positive
-
-
-@dataclass(frozen=True)
-class DemoPw3d:
-    """Outdoor recordings of one or two people; frames are of one person."""
-
-    image_size: Positive
-    train_frames: Positive
-    validation_frames: Positive
-    test_frames: Positive
-    frames_per_sequence: Positive
-
-
-@dataclass(frozen=True)
-class DemoCoco:
-    """Single images; people are those with all limb joints labelled."""
-
-    image_size: Positive
-    train_people: Positive
-    val_people: Positive
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What `source: demo` generates; people face every camera within heading_deg."""
-
-    heading_deg: Annotated[float, Range(0, 180)]
-    amass: DemoAmass
-    h36m: DemoH36m
-    pw3d: DemoPw3d
-    coco: DemoCoco
-
-
-@dataclass(frozen=True)
 class Crop:
     """The stored square: side in px, margin around the person box, JPEG quality."""
 
@@ -91,11 +38,20 @@ class Dataset:
     box_factor: Annotated[float, Range(0.1)]
     splits: dict[str, dict[str, Any]]
     frame_step: Positive | None = None
-    labels: Literal["NeuralAnnot", "SMPLify-X"] | None = None
+    labels: Literal["NeuralAnnot", "SMPLify-X", "EFT", "MoSh"] | None = None
+    labels_file: str | None = None
+    box: Literal["ground_truth_bb", "ground_truth_bs", "segmentation", "keypoints"] | None = None
+    folder: str | None = None
+    images: str | None = None
     year: Literal[2014, 2017] | None = None
     skip_sequences: list[str] | None = None
     min_limb_joints: Annotated[int, Range(0, 12)] | None = None
     min_keypoints: Annotated[int, Range(1, 17)] | None = None
+    hidden_joints: Literal["keep", "drop"] | None = None
+    hourglass_box: bool | None = None
+    skip_origins: list[str] | None = None
+    correct_s9: bool | None = None
+    symmetry_file: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,14 @@ from collections.abc import Callable
 import pytest
 import yaml
 
+from pipeline.convert.run import CONVERTERS
+from pipeline.demo.generate import DATASETS as DEMO_WRITERS
 from pipeline.errors import InputError
-from pipeline.params import Params, load
+from pipeline.params import Params, jobs, load
 from pipeline.params.overlay import merge, read_file, with_bases
 from pipeline.params.reader import Refused
 from pipeline.params.runs import influences
+from pipeline.workflow import phases
 from tests.conftest import ROOT
 
 FILE = ROOT / "params.yaml"
@@ -179,3 +182,21 @@ def test_bare_no_of_yaml_1_1_stays_a_word(config: dict) -> None:
     rows = params.tree["tables"]["table1"]["rows"]
     wheres = [row["reference"]["where"] for row in rows if "reference" in row]
     assert not any(isinstance(value, bool) for where in wheres for value in where.values())
+
+
+def test_datasets_that_no_table_reads_are_no_jobs(config: dict) -> None:
+    params = load(config)
+    assert "lsp_test" in params.records and "lsp" in params.tree["demo"]
+    assert phases.sources(params) == ["amass", "coco", "h36m", "pw3d"]
+    assert phases.used_records(params) == ["coco_train", "h36m_test", "h36m_train", "pw3d_test"]
+
+
+@pytest.mark.parametrize("dataset", list(read_file(FILE)["data"]["datasets"]))
+def test_every_dataset_has_a_converter_demo_data_and_settings(config: dict, dataset: str) -> None:
+    params = load(config)
+    section = params.tree["data"]["datasets"][dataset]
+    assert section["converter"] in CONVERTERS and dataset in DEMO_WRITERS
+    for split in section["splits"]:
+        job = {"dataset": dataset, "split": split}
+        assert split in jobs.convert(params, job)["splits"]
+        assert jobs.demo(params, job).keys() == {"seed", "heading_deg", dataset}
