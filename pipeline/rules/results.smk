@@ -3,8 +3,8 @@
 
 rule evaluate:
     input:
+        unpack(plan.protocol_inputs),
         weights="runs/finetune/{run}/seed{seed}/model.pt",
-        records=plan.protocol_records,
         body="data/body/smpl.npz",
     output:
         "results/metrics/{run}/seed{seed}/{protocol}.json",
@@ -22,10 +22,11 @@ rule evaluate:
     params:
         settings=plan.settings("evaluate"),
         code=plan.code("evaluate"),
+        files=plan.protocol_flags,
     shell:
         "python -m pipeline.workflow.launch {resources.gpu} evaluate"
         " --settings {params.settings:q} --weights {input.weights} --records {input.records}"
-        " --body {input.body} --out {output} > {log} 2>&1"
+        " --body {input.body} {params.files} --out {output} > {log} 2>&1"
 
 
 rule table:

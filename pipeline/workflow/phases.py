@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pipeline.__main__ import VERBS
+from pipeline.evaluation.protocols import PROTOCOLS
 from pipeline.params import Params, Run
 from pipeline.params.jobs import Job
 
@@ -149,6 +150,10 @@ def _networks(params: Params, job: Mapping) -> list[str]:
     return [f"pipeline.models.{kind}" for kind in run.kinds]
 
 
+def _measuring(params: Params, job: Job) -> list[str]:
+    return [*_networks(params, job), PROTOCOLS[job["protocol"]].module]
+
+
 def _training(params: Params, job: Job) -> list[str]:
     objective = params.runs[f"{job['group']}/{job['run']}"].settings["objective"]
     return [f"pipeline.objectives.{objective}", *_networks(params, job)]
@@ -163,6 +168,13 @@ def protocol_records(params: Params, job: Job) -> str:
     """Return the records that a job's protocol reads, or the one of the overlays."""
     protocol = job.get("protocol") or params.tree["figures"]["overlays"]["protocol"]
     return params.tree["evaluation"]["protocols"][protocol]
+
+
+def protocol_raw(params: Params, job: Job) -> str | None:
+    """Return the dataset whose raw files a job's protocol reads, None if it reads none."""
+    if not getattr(PROTOCOLS[job["protocol"]], "needs_raw", False):
+        return None
+    return protocol_records(params, job).rpartition("_")[0]
 
 
 def drawn(params: Params, section: str) -> list[tuple[str, int]]:
@@ -207,7 +219,7 @@ STEPS: dict[str, Step] = {
     "pretrain": Step("pretrain", TRAINED, "train", _trainings("pretrain"), _training),
     "finetune": Step("finetune", TRAINED, "train", _trainings("finetune"), _training),
     "evaluate": Step("results", "results/metrics/{run}/seed{seed}/{protocol}.json", "evaluate",
-                     _evaluations, _networks, protocol_records),
+                     _evaluations, _measuring, protocol_records),
     "table": Step("results", "results/{table}.csv", "table",
                   _each("table", lambda params: list(params.tree["tables"]))),
     "metrics": Step("results", "results/metrics.json", "pipeline.workflow.summary", once,

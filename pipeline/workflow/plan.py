@@ -28,8 +28,11 @@ class Plan:
 
     def raw(self, wildcards: Any, input: Any) -> str:
         """Return the folder of the raw files whose list is the job's first input."""
+        return self._folder(input[0])
+
+    def _folder(self, manifest: str) -> str:
         folder = "data/demo" if self.params.tree["source"] == "demo" else "data/raw"
-        return f"{folder}/{Path(input[0]).name.removesuffix('.manifest.json')}"
+        return f"{folder}/{Path(manifest).name.removesuffix('.manifest.json')}"
 
     @property
     def listed(self) -> str:
@@ -124,6 +127,19 @@ class Plan:
     def protocol_records(self, wildcards: Any) -> str:
         """Return the records that a protocol reads."""
         return f"data/records/{phases.protocol_records(self.params, _job('', wildcards))}.h5"
+
+    def protocol_inputs(self, wildcards: Any) -> dict[str, str]:
+        """Return the records that a protocol reads, and the list of its raw files if it does."""
+        found = {"records": self.protocol_records(wildcards)}
+        dataset = phases.protocol_raw(self.params, _job("", wildcards))
+        if dataset:
+            found["manifest"] = f"{self.listed}/{dataset}.manifest.json"
+        return found
+
+    def protocol_flags(self, wildcards: Any, input: Any) -> str:
+        """Return the flag that names the raw files."""
+        manifest = input.get("manifest")
+        return f"--raw {self._folder(manifest)}" if manifest else ""
 
     def table_metrics(self, wildcards: Any) -> list[str]:
         """Return the metrics files that a table shows."""

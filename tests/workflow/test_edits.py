@@ -120,6 +120,24 @@ def test_evaluation_protocol(workspace: Edited) -> None:
     assert workspace.rerun() == evaluated(*runs, protocols=("h36m_p1",)) | TABLE
 
 
+def test_protocol_that_reads_raw_files(workspace: Edited) -> None:
+    """Its dataset is made and converted; code that measures it is no other protocol's."""
+    columns = [{"protocol": "lsp_parts", "metrics": ["part_seg_acc"]},
+               {"protocol": "pw3d_rooted", "metrics": ["pve"]}]  # fmt: skip
+    workspace.put("tables.table1.columns", columns)
+    measured = evaluated("pymaf", "mpt", protocols=("lsp_parts",))
+    jobs = workspace.rerun()
+    assert {"data/demo/lsp.manifest.json", "data/records/lsp_test.h5", *measured} <= jobs
+    assert not {job for job in jobs if job.startswith("runs/") or "pw3d" in job}
+    text = workspace.run("snakemake", "-n", "-p", sorted(measured)[0]).stdout
+    assert "--records data/records/lsp_test.h5" in text and "--raw data/demo/lsp " in text
+    before = workspace.versions()
+    path = workspace.path / "pipeline/evaluation/lsp.py"
+    path.write_text(path.read_text() + "\nEDITED = 1\n")
+    changed = {job for job, line in workspace.versions().items() if before[job] != line}
+    assert measured <= changed and all(job.endswith("/lsp_parts.json") for job in changed)
+
+
 def test_added_seed(workspace: Edited) -> None:
     workspace.put("tables.table1.seeds", [*SEEDS, 7])
     jobs = workspace.rerun()
