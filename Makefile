@@ -43,7 +43,7 @@ watch:
 # Everything that the workflow makes, except what a user put under data/raw by hand.
 clean:
 	rm -rf .snakemake logs runs results checkpoints \
-	  data/demo data/real data/body data/records data/mocap data/pairs data/iuv
+	  data/demo data/real data/body data/records data/mocap data/pairs data/iuv data/miniatures
 
 $(VENV)/.ok: envs/requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -38,6 +38,7 @@ include: "pipeline/rules/records.smk"
 include: "pipeline/rules/synthesis.smk"
 include: "pipeline/rules/training.smk"
 include: "pipeline/rules/results.smk"
+include: "pipeline/rules/miniatures.smk"
 include: "pipeline/rules/phases.smk"
 
 

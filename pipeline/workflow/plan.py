@@ -5,11 +5,12 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import InputError
-from pipeline.params import Params, jobs, load
+from pipeline.params import jobs, load
 from pipeline.params.overlay import read_file
 from pipeline.workflow import adopt, phases, versions
 from pipeline.workflow.launch import gpus
@@ -20,11 +21,21 @@ Asked = Callable[[Any], Any]  # of the wildcards of a job
 class Plan:
     """The parameters of this execution and what each job gets of them."""
 
-    def __init__(self, params: Params) -> None:
-        """Take the parameters; inside `adopt` also the code versions of the locked files."""
-        self.params = params
+    def __init__(self, config: dict) -> None:
+        """Resolve the parameters; inside `adopt` take the code versions of the locked files too.
+
+        Raises:
+            InputError: if the parameters do not fit the schema.
+        """
+        self.params = load(config)
+        self._config = config
         guard = os.environ.get(adopt.GUARD)
         self._locked = json.loads(Path(guard).read_text()) if guard else None
+
+    @cached_property
+    def miniatures(self) -> "Plan":
+        """The plan of a few demo samples of every dataset."""
+        return Plan({**self._config, "source": "demo", "scale": "mini"})
 
     def raw(self, wildcards: Any, input: Any) -> str:
         """Return the folder of the raw files whose list is the job's first input."""
@@ -178,7 +189,7 @@ def open_plan(config: dict, main: bool) -> Plan:
     """
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     try:
-        plan = Plan(load(config))
+        plan = Plan(config)
     except InputError as error:
         stop(error)
     if main:
