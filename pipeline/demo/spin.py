@@ -19,6 +19,12 @@ from pipeline.seeding import rng
 FILES = {"coco": "coco_2014_train", "h36m": "h36m_train"}
 BOX_FACTOR = 1.2
 BROKEN = 4.5  # a beta that SPIN's own training resets
+LABELLED_2D = {  # name of the fits -> annotation file; the demo's hold the same people
+    "coco": "coco_2014_train",
+    "mpii": "mpii_train",
+    "lspet": "hr-lspet_train",
+    "lsp": "lsp_dataset_original_train",
+}
 
 
 def plan(settings: dict) -> list[dict]:
@@ -66,14 +72,16 @@ def finish(results: list[dict], settings: dict, root: Path) -> None:
     for folder in ("dataset_extras", "static_fits", "final_fits"):
         (root / folder).mkdir()
     plain = ("imgname", "center", "scale", "part", "openpose")
-    _write(root / "dataset_extras/coco_2014_train.npz", rows["coco"], plain)
+    for file in LABELLED_2D.values():
+        _write(root / f"dataset_extras/{file}.npz", rows["coco"], plain)
     pose, betas = (np.stack([row[key] for row in rows["coco"]]) for key in ("pose", "shape"))
     np.save(root / "static_fits/coco_fits.npy", np.hstack([pose, betas]))
     valid = np.ones(len(pose), bool)
     valid[1:2] = False
     broken = betas.copy()
     broken[-1, 0] = BROKEN
-    np.savez(root / "final_fits/coco.npz", pose=pose, betas=broken, valid_fit=valid)
+    for name in LABELLED_2D:
+        np.savez(root / f"final_fits/{name}.npz", pose=pose, betas=broken, valid_fit=valid)
     own = (*plain[:4], "S", "pose", "shape")
     extra = {"has_smpl": np.arange(len(rows["h36m"])) % 3 != 1}
     _write(root / "dataset_extras/h36m_train.npz", rows["h36m"], own, extra)

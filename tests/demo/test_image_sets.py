@@ -43,7 +43,9 @@ FILES = {
     "spin": {
         "images/coco/000000.jpg", "images/coco/000001.jpg", "images/h36m/000000.jpg",
         "dataset_extras/coco_2014_train.npz", "dataset_extras/h36m_train.npz",
-        "static_fits/coco_fits.npy", "final_fits/coco.npz",
+        "dataset_extras/mpii_train.npz", "dataset_extras/hr-lspet_train.npz",
+        "dataset_extras/lsp_dataset_original_train.npz", "static_fits/coco_fits.npy",
+        *(f"final_fits/{name}.npz" for name in ("coco", "mpii", "lspet", "lsp")),
     },
 }  # fmt: skip
 
