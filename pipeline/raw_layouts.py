@@ -197,7 +197,7 @@ LAYOUTS: dict[str, Layout] = {  # by converter
         "annotations/, train2014/, val2014/, eft_fit/", "training, keypoint AP", _coco,
     ),
     "coco_densepose": Layout(
-        "DensePose-COCO", "non-commercial (CC BY-NC)",
+        "DensePose-COCO", "CC BY-NC",
         "annotations/densepose_*.json, train2014/, val2014/, UV_data/", "pre-training",
         _coco_densepose,
     ),
@@ -207,11 +207,11 @@ LAYOUTS: dict[str, Layout] = {  # by converter
         _mpi_inf_3dhp,
     ),
     "mupots": Layout(
-        "MuPoTS-3D", "research", "MultiPersonTestSet/TS*/, MuPoTS-3D.json", "test (3DPCK)",
+        "MuPoTS-3D", "see its site", "MultiPersonTestSet/TS*/, MuPoTS-3D.json", "test (3DPCK)",
         _mupots,
     ),
     "muco": Layout(
-        "MuCo-3DHP; json files: 3DMPPE", "research",
+        "MuCo-3DHP; json files: 3DMPPE", "see its site",
         "MuCo-3DHP.json, smpl_param.json, augmented_set/, unaugmented_set/", "training", _muco,
     ),
     "lsp": Layout(
@@ -220,11 +220,11 @@ LAYOUTS: dict[str, Layout] = {  # by converter
         "training, test of silhouettes and parts", _lsp,
     ),
     "lspet": Layout(
-        "LSP Extended (high resolution); fits: EFT", "research", "hr-lspet/, eft_fit/",
+        "LSP Extended (high resolution); fits: EFT", "see its site", "hr-lspet/, eft_fit/",
         "training", _lspet,
     ),
     "mpii": Layout(
-        "MPII Human Pose; train.h5: SPIN; fits: EFT", "research",
+        "MPII Human Pose; train.h5: SPIN; fits: EFT", "BSD; images research",
         "images/, train.h5 or the .mat or .json, eft_fit/", "training", _mpii,
     ),
     "up3d": Layout(
@@ -245,15 +245,16 @@ LAYOUTS: dict[str, Layout] = {  # by converter
         "hands: training, test", _freihand,
     ),
     "complement": Layout(
-        "Complement (MobRecon)", "research",
+        "Complement (MobRecon)", "see its site",
         "{base_pose,trans_pose_batch1..3}/**/{pic256,model_mano,mask256}/", "hands: training",
         _complement,
     ),
     "oh3d": Layout(
-        "3DOH50K", "research", "{trainset,testset}/annots.json, images/", "test, training", _oh3d
+        "3DOH50K", "non-commercial", "{trainset,testset}/annots.json, images/", "test, training",
+        _oh3d,
     ),
     "ssp3d": Layout(
-        "SSP-3D", "free to download", "labels.npz, images/, silhouettes/",
+        "SSP-3D", "MIT", "labels.npz, images/, silhouettes/",
         "test of silhouettes and shape", _ssp3d,
     ),
 }  # fmt: skip
