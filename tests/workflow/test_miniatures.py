@@ -1,0 +1,37 @@
+"""A few samples of every dataset: all asked for, apart from the data that the tables read."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import load
+from pipeline.params.overlay import read_file
+from pipeline.records import Records
+from tests.conftest import ROOT, Workspace, copy_repository
+
+pytestmark = pytest.mark.xdist_group("edits")
+
+
+def sheets() -> set[str]:
+    params = load({**read_file(ROOT / "params.yaml"), "source": "demo", "scale": "mini"})
+    return {f"results/miniatures/contact_{name}.png" for name in params.records}
+
+
+@pytest.mark.parametrize("source", ["demo", "real"])
+def test_every_split_is_drawn_and_nothing_else_is_made(made: Workspace, source: str) -> None:
+    jobs = made.jobs("--config", f"source={source}", "--", "miniatures")
+    drawn = {job for job in jobs if job.startswith("results/")}
+    assert drawn == sheets()
+    body = {"data/real/body_models.manifest.json", "data/body/smpl.npz"}
+    assert all(job.startswith("data/miniatures/") for job in jobs.keys() - drawn - body)
+
+
+@pytest.mark.slow
+def test_miniatures(tmp_path: Path) -> None:
+    """Every dataset is made in its official layout, converted, and drawn."""
+    workspace = copy_repository(tmp_path / "copy", "demo")
+    workspace.run("snakemake", "--cores", "2", "miniatures")
+    assert all((workspace.path / sheet).stat().st_size for sheet in sheets())
+    for path in (workspace.path / "data/miniatures/records").glob("*.h5"):
+        assert len(Records(path)) > 0
+    assert workspace.jobs("miniatures") == {}
