@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from pipeline.params.resolve import Params
 from pipeline.params.runs import PASSIVE, influences
 
-DEMO_DATASETS = ("amass", "h36m", "pw3d", "coco")
 Job = Mapping[str, str]  # wildcards of the job
 
 
@@ -15,9 +14,9 @@ def body(params: Params, job: Job) -> dict:
 
 
 def demo(params: Params, job: Job) -> dict:
-    """Return what the demo data of one dataset are made with."""
+    """Return what the demo data of one dataset are made with: its own settings and the shared."""
     section = params.tree["demo"]
-    shared = {k: v for k, v in section.items() if k not in DEMO_DATASETS}
+    shared = {k: v for k, v in section.items() if not isinstance(v, dict)}
     dataset = job["dataset"]
     return {**shared, dataset: section[dataset], "seed": params.tree["seed"]}
 
