@@ -162,14 +162,15 @@ class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
     """The interpreter's Python unpickler: damaged numbers cannot make it allocate at will.
 
     Args:
-        content: the pickle.
+        content: the pickle, or a stream in memory that it begins in.
         more: stand-ins by module and name, besides ALLOWED.
     """
 
     def __init__(
-        self, content: bytes, more: Mapping[tuple[str, str], object] | None = None
+        self, content: bytes | io.BytesIO, more: Mapping[tuple[str, str], object] | None = None
     ) -> None:
-        super().__init__(io.BytesIO(content), encoding="latin1")
+        self.stream = io.BytesIO(content) if isinstance(content, bytes) else content
+        super().__init__(self.stream, encoding="latin1")
         self._allowed = ALLOWED | dict(more or {})
 
     def find_class(self, module: str, name: str) -> object:

@@ -96,9 +96,7 @@ def _wnids(path: Path) -> dict[int, str]:
     return found
 
 
-def _samples(
-    raw: Path, named: list[tuple[Path, str, int]], box_factor: float
-) -> Iterator[Sample]:
+def _samples(raw: Path, named: list[tuple[Path, str, int]], box_factor: float) -> Iterator[Sample]:
     for number, (path, wnid, label) in enumerate(named):
         size = read_size(path)
         yield Sample(

@@ -18,33 +18,32 @@ PROTOCOL = 4
 MAGIC = 0x1950A86A20F9469CFC6C  # of torch's files
 
 
-def _foreign(module: str, name: str) -> type:
+def foreign(module: str, name: str) -> type:
     """Return a class that is pickled under another module's name."""
     return type(name, (), {"__module__": module, "__qualname__": name,
-                           "__reduce_ex__": _reduce})  # fmt: skip
+                           "__reduce_ex__": reduce})  # fmt: skip
 
 
-def _reduce(self: object, protocol: int) -> tuple:
+def reduce(self: object, protocol: int) -> tuple:
     """Return how to make the object: by a function, or without one, then its state."""
     made_by = getattr(self, "made_by", None)
     return made_by or (copyreg.__newobj__, (type(self),), self.state)
 
 
-FRAME = _foreign("pandas.core.frame", "DataFrame")
-MANAGER = _foreign("pandas.core.internals.managers", "BlockManager")
-INDEX = _foreign("pandas.core.indexes.base", "Index")
-RANGE = _foreign("pandas.core.indexes.range", "RangeIndex")
-NEW_INDEX = _foreign("pandas.core.indexes.base", "_new_Index")
+FRAME = foreign("pandas.core.frame", "DataFrame")
+MANAGER = foreign("pandas.core.internals.managers", "BlockManager")
+INDEX = foreign("pandas.core.indexes.base", "Index")
+RANGE = foreign("pandas.core.indexes.range", "RangeIndex")
+NEW_INDEX = foreign("pandas.core.indexes.base", "_new_Index")
 
 
-class _Pickler(pickle._Pickler):  # type: ignore[name-defined]
-    """The interpreter's Python pickler, which does not look pandas' classes up."""
+class ForeignPickler(pickle._Pickler):  # type: ignore[name-defined]
+    """The interpreter's Python pickler, which does not look others' classes up."""
 
     def save_global(self, obj: object, name: str | None = None) -> None:
-        if getattr(obj, "__module__", "").startswith("pandas."):
-            self.save(obj.__module__)
-            self.save(obj.__qualname__)
-            self.write(pickle.STACK_GLOBAL)
+        """Write the name of a class or function."""
+        if getattr(obj, "__module__", "").startswith(("pandas.", "joblib.")):
+            self.write(pickle.GLOBAL + f"{obj.__module__}\n{obj.__qualname__}\n".encode())
             self.memoize(obj)
         else:
             super().save_global(obj, name)
@@ -96,7 +95,7 @@ class _Made:
     def __init__(self, function: object, *arguments: object) -> None:
         self.made_by = (function, arguments)
 
-    __reduce_ex__ = _reduce
+    __reduce_ex__ = reduce
 
 
 def write_tensors(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -133,5 +132,5 @@ def _storage_bytes(array: np.ndarray) -> bytes:
 
 def _bytes(content: object) -> bytes:
     buffer = io.BytesIO()
-    _Pickler(buffer, PROTOCOL).dump(content)
+    ForeignPickler(buffer, PROTOCOL).dump(content)
     return buffer.getvalue()
