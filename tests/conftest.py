@@ -1,11 +1,13 @@
 """What the tests of the workflow share: copies of this repository to edit and run."""
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +16,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 JOB = re.compile(
-    r"^(?:local)?rule \w+:\n(?:    .*\n)*?    output: ([^,\n]+).*\n(?:    .*\n)*?    reason: (.*)\n",
+    r"^(?:local)?rule \w+:\n(?:    .*\n)*?"
+    r"    output: ([^,\n]+).*\n(?:    .*\n)*?    reason: (.*)\n",
     re.MULTILINE,
 )
 TABLE = """
@@ -124,17 +127,41 @@ def clone_files(source: Path, target: Path) -> Workspace:
     return Workspace(target)
 
 
+def built_once(
+    factory: pytest.TempPathFactory, name: str, build: Callable[[Path], None]
+) -> Workspace:
+    """Return a copy of a workspace that one of the test processes builds for all of them."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / name
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            build(folder / "copy")
+            (folder / "done").touch()
+    return clone_files(folder / "copy", factory.mktemp(name) / "copy")
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace at demo scale whose files are all there and up to date, though empty."""
-    workspace = copy_repository(tmp_path_factory.mktemp("made") / "copy", "demo")
-    text = workspace.run("snakemake", "-n").stdout
-    for line in re.findall(r"^    output: (.*)$", text, re.MULTILINE):
-        for name in line.split(", "):
-            path = workspace.path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-    touch = (sys.executable, "-m", "pipeline.workflow.adopt", "--touch", "--forceall")
-    workspace.run(*touch, "--cores", "1")
-    assert workspace.jobs() == {}
-    return workspace
+
+    def build(path: Path) -> None:
+        workspace = copy_repository(path, "demo")
+        text = workspace.run("snakemake", "-n").stdout
+        for line in re.findall(r"^    output: (.*)$", text, re.MULTILINE):
+            for name in line.split(", "):
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                (path / name).touch()
+        touch = (sys.executable, "-m", "pipeline.workflow.adopt", "--touch", "--forceall")
+        workspace.run(*touch, "--cores", "1")
+        assert workspace.jobs() == {}
+
+    return built_once(tmp_path_factory, "made", build)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the longest file first, so that the others fill the time beside it."""
+    items.sort(key=lambda item: item.path.name != "test_dvc.py")

@@ -11,6 +11,7 @@ import pickle
 import re
 import zipfile
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ _CODE = re.compile(r"[biufUSO?]\d*")  # booleans, numbers, text, objects: no rec
 _LARGEST = 2**27  # elements of a sparse matrix: dense, the largest shipped has 6,890 x 1,723
 
 
-class _StandIn:
+class StandIn:
     """Object of a class that is not imported: its state, nothing else."""
 
     def __init__(self, *args: object) -> None:
@@ -33,10 +34,15 @@ class _StandIn:
         self.state = state
 
     def value(self) -> np.ndarray | sp.spmatrix:
+        """Return what the object holds.
+
+        Raises:
+            ValueError: if it holds nothing by itself.
+        """
         raise ValueError(f"a bare {type(self).__name__}")
 
 
-class _Dtype(_StandIn):
+class _Dtype(StandIn):
     """`numpy.dtype` of a plain type."""
 
     def __init__(self, code: str, *flags: object) -> None:
@@ -51,7 +57,7 @@ class _Dtype(_StandIn):
         return np.dtype(self.code).newbyteorder(order)
 
 
-class _Array(_StandIn):
+class _Array(StandIn):
     """`numpy.ndarray`."""
 
     def value(self) -> np.ndarray:
@@ -59,12 +65,13 @@ class _Array(_StandIn):
         order = "F" if fortran else "C"
         if isinstance(content, list):
             array = np.empty(len(content), dtype=object)
-            array[:] = [_inner(item) for item in content]
+            for place, item in enumerate(content):  # at once, lists of one length would be axes
+                array[place] = inner(item)
             return array.reshape(shape, order=order)
         return _from_bytes(content, dtype, shape, order)
 
 
-class _Compressed(_StandIn):
+class _Compressed(StandIn):
     """`scipy.sparse.csc_matrix` or `csr_matrix`, checked before any compiled code walks it."""
 
     kind: type = sp.csc_matrix
@@ -80,7 +87,7 @@ class _CompressedRows(_Compressed):
     kind = sp.csr_matrix
 
 
-class _Coordinates(_StandIn):
+class _Coordinates(StandIn):
     """`scipy.sparse.coo_matrix`."""
 
     def value(self) -> sp.spmatrix:
@@ -90,14 +97,14 @@ class _Coordinates(_StandIn):
         return sp.coo_matrix((_dense(state["data"]), where), shape=_shape(state))
 
 
-class _Chumpy(_StandIn):
+class _Chumpy(StandIn):
     """`chumpy.ch.Ch`: an array."""
 
     def value(self) -> np.ndarray:
         return _dense(self.state["x"])
 
 
-class _ChumpySelect(_StandIn):
+class _ChumpySelect(StandIn):
     """`chumpy.reordering.Select`: elements picked from another array."""
 
     def value(self) -> np.ndarray:
@@ -112,9 +119,9 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
     return text.encode(encoding)
 
 
-def _reconstruct(kind: type, *args: object) -> _StandIn:
+def _reconstruct(kind: type, *args: object) -> StandIn:
     """`copyreg._reconstructor` and numpy's `_reconstruct`: an object without its state."""
-    if not (isinstance(kind, type) and issubclass(kind, _StandIn)):
+    if not (isinstance(kind, type) and issubclass(kind, StandIn)):
         raise pickle.UnpicklingError(f"refused to rebuild {kind!r}")
     return kind()
 
@@ -129,7 +136,7 @@ def _scalar(dtype: _Dtype, content: bytes | str) -> np.ndarray:
 
 
 _SPARSE = {"csc": _Compressed, "csr": _CompressedRows, "coo": _Coordinates}
-_ALLOWED: dict[tuple[str, str], object] = {
+ALLOWED: dict[tuple[str, str], object] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
@@ -142,27 +149,38 @@ _ALLOWED: dict[tuple[str, str], object] = {
     ("chumpy.reordering", "Select"): _ChumpySelect,
 }
 for _core in ("core", "_core"):
-    _ALLOWED[f"numpy.{_core}.multiarray", "_reconstruct"] = _reconstruct
-    _ALLOWED[f"numpy.{_core}.multiarray", "scalar"] = _scalar
-    _ALLOWED[f"numpy.{_core}.numeric", "_frombuffer"] = _from_bytes
+    ALLOWED[f"numpy.{_core}.multiarray", "_reconstruct"] = _reconstruct
+    ALLOWED[f"numpy.{_core}.multiarray", "scalar"] = _scalar
+    ALLOWED[f"numpy.{_core}.numeric", "_frombuffer"] = _from_bytes
 for _kind, _stand_in in _SPARSE.items():
     for _module in ("scipy.sparse", f"scipy.sparse.{_kind}", f"scipy.sparse._{_kind}"):
         for _suffix in ("matrix", "array"):
-            _ALLOWED[_module, f"{_kind}_{_suffix}"] = _stand_in
+            ALLOWED[_module, f"{_kind}_{_suffix}"] = _stand_in
 
 
-class _Unpickler(pickle._Unpickler):  # type: ignore[name-defined]
-    """The interpreter's Python unpickler: damaged numbers cannot make it allocate at will."""
+class RestrictedUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
+    """The interpreter's Python unpickler: damaged numbers cannot make it allocate at will.
 
-    def __init__(self, content: bytes) -> None:
-        super().__init__(io.BytesIO(content), encoding="latin1")
+    Args:
+        content: the pickle, or a stream in memory that it begins in.
+        more: stand-ins by module and name, besides ALLOWED.
+    """
+
+    def __init__(
+        self, content: bytes | io.BytesIO, more: Mapping[tuple[str, str], object] | None = None
+    ) -> None:
+        self.stream = io.BytesIO(content) if isinstance(content, bytes) else content
+        super().__init__(self.stream, encoding="latin1")
+        self._allowed = ALLOWED | dict(more or {})
 
     def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _ALLOWED:
+        """Return the stand-in of a class or function; refuse all others."""
+        if (module, name) not in self._allowed:
             raise pickle.UnpicklingError(f"refused {module}.{name}")
-        return _ALLOWED[module, name]
+        return self._allowed[module, name]
 
     def persistent_load(self, pid: object) -> object:
+        """Refuse an object that is not in the file."""
         raise pickle.UnpicklingError(f"refused the outside object {pid!r}")
 
 
@@ -189,27 +207,28 @@ def read_pickle(path: Path | str) -> dict[str, object]:
     """
     content = _load(Path(path))
     try:
-        return {str(key): _plain(value) for key, value in content.items()}
+        return {str(key): plain(value) for key, value in content.items()}
     except Exception as error:  # the states come from the file: any of them can be wrong
-        raise _damaged(path, "", error) from error
+        raise damaged(path, "", error) from error
 
 
 def _load(path: Path) -> dict:
     try:
-        content = _Unpickler(path.read_bytes()).load()
+        content = RestrictedUnpickler(path.read_bytes()).load()
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "a pickle of arrays") from None
     except Exception as error:  # damaged bytes can end in any of them
-        raise _damaged(path, "", error) from error
+        raise damaged(path, "", error) from error
     if not isinstance(content, dict):
         raise InputError(path, "", f"a {type(content).__name__}", "a dictionary of arrays")
     return content
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Return a value with the arrays that its stand-ins stand for, lists gone through."""
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return _inner(value)
+        return [plain(item) for item in value]
+    return inner(value)
 
 
 def read_npz(path: Path | str, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
@@ -236,7 +255,7 @@ def read_npz(path: Path | str, keys: tuple[str, ...] | None = None) -> dict[str,
     except InputError:
         raise
     except Exception as error:  # damaged bytes can end in any of them
-        raise _damaged(path, key, error) from error
+        raise damaged(path, key, error) from error
     return arrays
 
 
@@ -248,22 +267,23 @@ def _read_npy(content: bytes) -> np.ndarray:
     if not dtype.hasobject:
         file.seek(0)
         return npy.read_array(file, allow_pickle=False)
-    return _Unpickler(file.read()).load().value().reshape(shape)
+    return RestrictedUnpickler(file.read()).load().value().reshape(shape)
 
 
 def _entry(path: Path, key: str, value: object) -> np.ndarray:
     try:
         return _dense(value)
     except Exception as error:  # the states come from the file: any of them can be wrong
-        raise _damaged(path, key, error) from error
+        raise damaged(path, key, error) from error
 
 
-def _inner(value: object) -> object:
-    return value.value() if isinstance(value, _StandIn) else value
+def inner(value: object) -> object:
+    """Return what a stand-in stands for; any other value as it is."""
+    return value.value() if isinstance(value, StandIn) else value
 
 
 def _dense(value: object) -> np.ndarray:
-    value = _inner(value)
+    value = inner(value)
     if isinstance(value, np.ndarray) and value.dtype == object and value.shape == ():
         return _dense(value[()])
     return value.toarray() if sp.issparse(value) else np.asarray(value)
@@ -276,7 +296,8 @@ def _shape(state: dict) -> tuple[int, int]:
     return rows, columns
 
 
-def _damaged(path: Path | str, key: str, error: Exception) -> InputError:
+def damaged(path: Path | str, key: str, error: Exception) -> InputError:
+    """Return the error that a failure of reading ends in."""
     reason = str(error) or type(error).__name__
     if reason.startswith("refused"):
         return InputError(path, key, reason.removeprefix("refused "), "arrays and nothing else")

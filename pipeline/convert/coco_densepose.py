@@ -62,8 +62,7 @@ def select(raw: Path, split: str, settings: Mapping, models: Mapping[str, BodyMo
     chosen = list(_chosen(take(content, "annotations", path), path, selection))
     selection.count = len(chosen)
     samples = (
-        _sample(raw, label, images, fits, tables, settings["box_factor"], path)
-        for label in chosen
+        _sample(raw, label, images, fits, tables, settings["box_factor"], path) for label in chosen
     )
     selection.samples = _agreeing(samples, path)
     return selection

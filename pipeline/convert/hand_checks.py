@@ -22,6 +22,8 @@ def check_hands(samples: list[Sample], hands: Mapping[str, HandModel], where: ob
     Raises:
         InputError: if most hands have no human size, are left ones, or are outside their image.
     """
+    if not samples:
+        return  # the writer refuses a file without rows
     joints = np.stack([sample.joints_3d[:, :3] for sample in samples])
     palm = float(np.median(np.linalg.norm(joints[:, _KNUCKLE] - joints[:, _WRIST], axis=-1)))
     if not PALM[0] < palm < PALM[1]:

@@ -200,9 +200,7 @@ def _translation(
     return transl
 
 
-def _silhouettes(
-    path: Path, frames: range
-) -> dict[int, tuple[np.ndarray, np.ndarray] | None]:
+def _silhouettes(path: Path, frames: range) -> dict[int, tuple[np.ndarray, np.ndarray] | None]:
     """Return each frame's lowest and highest corner of what is seen of the person.
 
     Raises:

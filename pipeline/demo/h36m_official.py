@@ -32,6 +32,7 @@ from pipeline.seeding import rng
 IDS = ("54138969", "55011271", "58860488", "60457274")
 TALL = {0, 3}  # cameras whose pictures are two pixels higher than wide
 SUBJECTS = range(1, 12)
+LOOSE = 0.08  # share of a silhouette's larger side that its box leaves free on every side
 LENS = (-0.2, 0.24, -0.003, -0.001, -0.0014)  # k1, k2, k3, p1, p2
 ERROR = np.array([0.2, 0, 0])  # metres, world; of the labels of
 SHIFTED = {(9, "Greeting"), (9, "SittingDown 1"), (9, "Waiting 1")}
@@ -159,7 +160,9 @@ def _write_view(
     boxes = np.zeros_like(masks)
     for box, mask in zip(boxes, masks, strict=True):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 1
+        room = round(LOOSE * max(np.ptp(rows), np.ptp(columns)))
+        top, left = max(rows[0] - room, 0), max(columns[0] - room, 0)
+        box[top : rows[-1] + 1 + room, left : columns[-1] + 1 + room] = 1
     for kind, images in (("bb", boxes), ("bs", masks)):
         write_masks(folder / "MySegmentsMat" / f"ground_truth_{kind}" / f"{name}.mat", images)
 

@@ -1,6 +1,6 @@
 """The schema of every network's settings, by its `kind`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pipeline.params.reader import Amount, Positive, Range, Refused, Share, Tagged
@@ -42,6 +42,7 @@ class HigherHRNet:
     kind: Literal["higher_hrnet"]
     image_size: ImageSize
     width: Positive = 32
+    modules: list[Positive] = field(default_factory=lambda: [1, 4, 3])
     joint_set: str = "coco17"
 
 
@@ -60,7 +61,10 @@ class Hmr:
 
 @dataclass(frozen=True)
 class Pymaf:
-    """Regression with features sampled at the projected mesh; `hidden` etc. as in hmr."""
+    """Regression with features sampled at the projected mesh; `hidden` etc. as in hmr.
+
+    What has a default is a choice of the released code that the paper leaves open or ablates.
+    """
 
     kind: Literal["pymaf"]
     image_size: ImageSize
@@ -76,6 +80,11 @@ class Pymaf:
     grid_size: Positive
     vertices: Positive
     auxiliary: Literal["iuv", "none", "parts"]
+    input: Literal["feature", "auxiliary", "feature_x_mask"] = "feature"
+    initial: Literal["grid", "mean_mesh"] | None = None
+    skip: bool = True
+    align_corners: bool = True
+    annotation: bool = True
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,7 @@ class Mpt:
         object, Tagged({"simple_baseline": SimpleBaseline, "higher_hrnet": HigherHRNet})
     ]
     regressor: MeshTransformer
-    input: Literal["pose_maps", "image_features"]
+    input: Literal["pose_maps", "image_features", "coordinates"]
     freeze_backbone: bool
 
 

@@ -301,9 +301,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_damage_is_one_line_and_leaves_nothing(
-    mini: Miniature, tmp_path: Path, case: str
-) -> None:
+def test_damage_is_one_line_and_leaves_nothing(mini: Miniature, tmp_path: Path, case: str) -> None:
     mini.refuses("train", tmp_path, *DAMAGE[case])
 
 

@@ -108,6 +108,10 @@ def test_all_hands_make_the_published_number(mini: Miniature, tmp_path: Path) ->
     assert len(mini.convert("all", tmp_path / "all.h5")) == HANDS * VERSIONS
 
 
+def test_a_range_without_hands_is_refused(mini: Miniature, tmp_path: Path) -> None:
+    mini.refuses("val", tmp_path, lambda root: None, "rows: saw 0", ids=[0.99, 1])
+
+
 def test_the_box_is_the_image(records: dict[str, Records]) -> None:
     found = records["evaluation"]
     assert (found.center == 112).all() and (found.side == 224).all()

@@ -187,7 +187,8 @@ def test_boxes_of_silhouettes(mini: Miniature, train: Records, tmp_path: Path) -
     np.testing.assert_allclose(train.center[row], (low + high) / 2)
     assert train.side[row] == np.float32(0.9 * (high - low).max())
     outline = mini.convert("train", tmp_path / "bs.h5", box="ground_truth_bs")
-    np.testing.assert_array_equal(outline.center, train.center)
+    np.testing.assert_allclose(outline.center, train.center, atol=1)
+    assert (outline.side < 0.95 * train.side).all()  # boxes are loose
     joints = mini.convert("train", tmp_path / "k.h5", box="keypoints", box_factor=1.2)
     low, high = (f(joints.keypoints_2d[..., :2], 1) for f in (np.min, np.max))
     np.testing.assert_allclose(joints.side, 1.2 * (high - low).max(1), rtol=1e-5)
@@ -395,9 +396,7 @@ MOSH_DAMAGE = {
 
 
 @pytest.mark.parametrize("case", DAMAGE)
-def test_damage_is_one_line_and_leaves_nothing(
-    mini: Miniature, tmp_path: Path, case: str
-) -> None:
+def test_damage_is_one_line_and_leaves_nothing(mini: Miniature, tmp_path: Path, case: str) -> None:
     mini.refuses("train", tmp_path, *DAMAGE[case])
 
 

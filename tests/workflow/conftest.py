@@ -4,28 +4,33 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, clone_files, copy_repository
+from tests.conftest import Workspace, built_once, clone_files, copy_repository
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The workspace after `snakemake`; tests work on copies of it."""
-    workspace = copy_repository(tmp_path_factory.mktemp("finished") / "copy", "mini")
-    workspace.run("snakemake", "--cores", "1")
-    return workspace
+    """The workspace after `snakemake`."""
+
+    def build(path: Path) -> None:
+        copy_repository(path, "mini").run("snakemake", "--cores", "1")
+
+    return built_once(tmp_path_factory, "finished", build)
 
 
 @pytest.fixture(scope="session")
 def reproduced(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The same after `dvc repro`, committed, and pushed to a folder."""
-    workspace = clone_files(finished.path, tmp_path_factory.mktemp("reproduced") / "copy")
-    done = workspace.run("dvc", "repro")
-    (workspace.path / "repro.txt").write_text(done.stdout)
-    (workspace.path / ".git/info/exclude").write_text("repro.txt\n")
-    workspace.run("dvc", "remote", "add", "-d", "folder", str(workspace.path.parent / "remote"))
-    workspace.run("dvc", "push")
-    workspace.commit("reproduced")
-    return workspace
+
+    def build(path: Path) -> None:
+        workspace = clone_files(finished.path, path)
+        done = workspace.run("dvc", "repro")
+        (path / "repro.txt").write_text(done.stdout)
+        (path / ".git/info/exclude").write_text("repro.txt\n")
+        workspace.run("dvc", "remote", "add", "-d", "folder", str(path.parent / "remote"))
+        workspace.run("dvc", "push")
+        workspace.commit("reproduced")
+
+    return built_once(tmp_path_factory, "reproduced", build)
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ import pytest
 
 from tests.conftest import Workspace
 
-pytestmark = pytest.mark.xdist_group("edits")
-
 
 @contextmanager
 def seconds_below(limit: float) -> Iterator[None]:

@@ -7,7 +7,6 @@ import pytest
 
 from tests.conftest import Workspace
 
-pytestmark = pytest.mark.xdist_group("edits")
 SEEDS, PROTOCOLS = (0, 1), ("pw3d_rooted", "h36m_p2")
 TABLE = {"results/table1.csv", "results/metrics.json", "results/report.html"}
 CURVES, OVERLAYS = "results/figures/curves.png", "results/figures/overlays.png"
