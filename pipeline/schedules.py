@@ -60,6 +60,7 @@ def check_schedule(settings: dict) -> None:
     Raises:
         InputError: naming the key.
     """
+
     def expect(key: str, good: bool, expected: str) -> None:
         if not good:
             raise InputError("training", key, settings[key], expected)

@@ -115,9 +115,7 @@ def _paper_cells(row: dict, columns: list[tuple[str, str]], datasets: dict[str, 
     paper = reference.lookup(source["table"], source["where"])
     values = [reference.value(paper, datasets[p], m) for p, m in columns]
     where = ", ".join(source["where"].values())
-    texts = [
-        "" if v is None else _text(v, m) for v, (_, m) in zip(values, columns, strict=True)
-    ]
+    texts = ["" if v is None else _text(v, m) for v, (_, m) in zip(values, columns, strict=True)]
     return [*texts, f"{source['table']}: {where}"]
 
 
