@@ -158,6 +158,22 @@ def _surreal(raw: Path, settings: Mapping) -> Needs:
     return [need for f in folders for need in _each(*(f"{f}/*/*{ending}" for ending in endings))]
 
 
+def _agora(raw: Path, settings: Mapping) -> Needs:
+    needs = _each(f"**/SMPL/{settings['part']}_*_withjv.pkl", "images/**/*.png")
+    return needs + (_each("smpl_gt/**/*.pkl") if settings.get("labels") else [])
+
+
+def _imagenet(raw: Path, settings: Mapping) -> Needs:
+    folder = settings["folder"]
+    return _each(f"{folder}/**/*.JPEG")
+
+
+def _instavariety(raw: Path, settings: Mapping) -> Needs:
+    light = f"annotations/insta_variety_annotations_light_{settings['part']}.json"
+    file = light if settings["form"] == "light" else "annotations/insta_train_db.pt"
+    return _each(file, "images/**/*.*")
+
+
 def _freihand(raw: Path, settings: Mapping) -> Needs:
     folder, kinds = settings["folder"], ["K", "mano", "xyz", "scale"]
     kinds += ["verts"] * bool(settings.get("vertices"))
@@ -239,6 +255,18 @@ LAYOUTS: dict[str, Layout] = {  # by converter
     "surreal": Layout(
         "SURREAL", "non-commercial, credentials", "cmu/{train,val,test}/run*/", "pre-training",
         _surreal,
+    ),
+    "agora": Layout(
+        "AGORA", "non-commercial", "data frames *_withjv.pkl, images, smpl_gt/", "pre-training",
+        _agora,
+    ),
+    "imagenet": Layout(
+        "ImageNet (ILSVRC 2012)", "non-commercial", "{train,val}/<class>/*.JPEG", "pre-training",
+        _imagenet,
+    ),
+    "instavariety": Layout(
+        "InstaVariety", "see its site", "annotations/insta_*, images/", "pre-training",
+        _instavariety,
     ),
     "freihand": Layout(
         "FreiHAND", "research", "{training,evaluation}/rgb/, {training,evaluation}_*.json",

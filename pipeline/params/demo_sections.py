@@ -139,6 +139,33 @@ class DemoSurreal:
 
 
 @dataclass(frozen=True)
+class DemoAgora:
+    """Images of 1280 x 720 with a group of people each: one is not valid, one a kid."""
+
+    train_images: Positive
+    validation_images: Count
+    people: Positive
+
+
+@dataclass(frozen=True)
+class DemoImagenet:
+    """Whole images of three classes."""
+
+    image_size: Positive
+    train_images: Positive
+    val_images: Count
+
+
+@dataclass(frozen=True)
+class DemoInstavariety:
+    """Single images with detected joints."""
+
+    image_size: Positive
+    train_images: Positive
+    test_images: Count
+
+
+@dataclass(frozen=True)
 class DemoFreihand:
     """Right hands; training hands are seen over four backgrounds."""
 
@@ -190,6 +217,9 @@ class Demo:
     up3d: DemoUp3d
     spin: DemoSpin
     surreal: DemoSurreal
+    agora: DemoAgora
+    imagenet: DemoImagenet
+    instavariety: DemoInstavariety
     freihand: DemoFreihand
     complement: DemoComplement
     oh3d: DemoOh3d

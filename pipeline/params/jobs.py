@@ -33,7 +33,7 @@ def convert(params: Params, job: Job) -> dict:
     if params.tree["source"] == "demo":
         split.pop("expected", None)
         shared.pop("count_tolerance")
-    return {**dataset, "splits": {job["split"]: split}, **shared}
+    return {**shared, **dataset, "splits": {job["split"]: split}}
 
 
 def mocap(params: Params, job: Job) -> dict:

@@ -38,7 +38,7 @@ class Dataset:
     box_factor: Annotated[float, Range(0.1)]
     splits: dict[str, dict[str, Any]]
     frame_step: Positive | None = None
-    labels: Literal["NeuralAnnot", "SMPLify-X", "EFT", "MoSh"] | None = None
+    labels: Literal["NeuralAnnot", "SMPLify-X", "EFT", "MoSh", "SMPL"] | None = None
     labels_file: str | None = None
     box: Literal["ground_truth_bb", "ground_truth_bs", "segmentation", "keypoints"] | None = None
     folder: str | None = None
@@ -52,6 +52,10 @@ class Dataset:
     skip_origins: list[str] | None = None
     correct_s9: bool | None = None
     symmetry_file: str | None = None
+    resolution: Literal[720, 2160] | None = None
+    form: Literal["light", "neuralannot"] | None = None
+    every: Positive | None = None
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True)
