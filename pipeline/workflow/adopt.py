@@ -72,10 +72,11 @@ def adopt(lock: dict, log: Log) -> None:
     """Write the records of every phase that is in the workspace as locked."""
     locked = _locked_params(lock)
     done: dict[str, str] = {}
-    phases = []
-    for adoption in examine(lock, locked, _changed(), _fresh()):
+    phases, fresh = [], _fresh()
+    for adoption in examine(lock, locked, _changed(), fresh):
         if adoption.problem:
-            log(f"adopt: {adoption.phase} left alone, {adoption.problem}")
+            if fresh:  # elsewhere Snakemake's own records say how the files were made
+                log(f"adopt: {adoption.phase} left alone, {adoption.problem}")
             continue
         phases.append(adoption.phase)
         done |= adoption.code

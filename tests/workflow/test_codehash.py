@@ -1,9 +1,13 @@
 """Versions of code follow imports and ignore what cannot change a result."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from pipeline.workflow import codehash
 from pipeline.workflow.codehash import closure, essence
+from tests.conftest import ROOT
 
 
 def test_layout_comments_and_docstrings_do_not_count() -> None:
@@ -36,6 +40,16 @@ def test_closure_leaves_modules_named_at_run_time_to_the_caller() -> None:
 def test_package_that_passes_names_on_is_looked_through() -> None:
     assert "pipeline.losses.mesh" not in closure("pipeline.objectives.parametric")
     assert "pipeline.losses.parametric" in closure("pipeline.objectives.parametric")
+
+
+@pytest.mark.parametrize("name", ["python3.12", "python3.13", "python3.14"])
+def test_every_python_gives_the_same_version(name: str) -> None:
+    program = shutil.which(name)
+    if program is None or subprocess.run([program, "-V"], capture_output=True).returncode:
+        pytest.skip(f"no {name} here")
+    words = "from pipeline.workflow.codehash import version; print(version('pipeline.train'))"
+    done = subprocess.run([program, "-c", words], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == codehash.version("pipeline.train")
 
 
 def test_unknown_module_is_refused() -> None:
