@@ -67,7 +67,8 @@ def measure(
             keypoints[row] = transform_points(pixels[k].double().numpy(), invert(affine))
     found = average_precision(annotations, detections(keypoints, records.frame))
     units = dict.fromkeys(protocol.metrics, "%")
-    return Measured(rows, pooled={name: found[name] for name in protocol.metrics}, units=units)
+    pooled = {name: found[name] for name in protocol.metrics if name in found}
+    return Measured(rows, pooled=pooled, units=units)
 
 
 class MeshJoints:

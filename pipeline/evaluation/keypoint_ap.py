@@ -38,6 +38,8 @@ def detections(
 def average_precision(annotations: Path, results: list[dict]) -> dict[str, float]:
     """AP and AR in percent, over the images that have a result.
 
+    A measure over sizes of which there is no person is left out: it is not defined.
+
     Args:
         annotations: person_keypoints_*.json.
         results: what `detections` returns.
@@ -60,4 +62,5 @@ def average_precision(annotations: Path, results: list[dict]) -> dict[str, float
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return {n: 100 * float(v) for n, v in zip(NAMES, evaluation.stats, strict=True)}
+    found = zip(NAMES, evaluation.stats, strict=True)
+    return {name: 100 * float(value) for name, value in found if value >= 0}

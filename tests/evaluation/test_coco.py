@@ -71,7 +71,8 @@ def test_the_right_bodies_find_every_keypoint(
     raw = main_people_only(mini, tmp_path / "raw", records)
     network = truth(mini, records, mesh_only=mesh_only)
     measured = measure(network, records, mini, raw)
-    assert tuple(measured.pooled) == PROTOCOL.metrics == ("ap", "ap50", "ap75", "ap_m", "ap_l")
+    assert PROTOCOL.metrics == ("ap", "ap50", "ap75", "ap_m", "ap_l")
+    assert {"ap", "ap50", "ap75"} < set(measured.pooled) < set(PROTOCOL.metrics)  # none is large
     assert set(measured.units.values()) == {"%"}
     assert measured.pooled["ap50"] > 99 and measured.pooled["ap"] > 60
 

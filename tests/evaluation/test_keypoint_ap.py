@@ -55,3 +55,9 @@ def test_images_without_annotation_are_refused(truth):
         average_precision(path, detections(keypoints[:1], np.array([99])))
     with pytest.raises(InputError, match="results"):
         average_precision(path, [])
+
+
+def test_a_size_that_no_person_has_gives_no_number(truth):
+    path, keypoints = truth
+    out = average_precision(path, detections(keypoints, np.arange(1, 5)))
+    assert "ap_m" not in out and "ar_m" not in out  # all four are large
