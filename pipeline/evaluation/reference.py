@@ -11,7 +11,11 @@ FOLDER = Path(__file__).resolve().parents[1] / "reference"
 _METRICS = {"pve": ("pve", "mpve"), "mpjpe": ("mpjpe",), "pa_mpjpe": ("pampjpe",),
             "pck_all": ("pck3d",), "pa_mpvpe": ("pampvpe",), "miou_pooled": ("miou",),
             "miou_mean": ("miou",)}  # fmt: skip
-_WHOLE_COLUMNS = {"f_5": "f_at_5mm", "f_15": "f_at_15mm"}  # that name no benchmark
+_WHOLE_COLUMNS = {  # that name no benchmark
+    "f_5": "f_at_5mm", "f_15": "f_at_15mm", "fb_seg_acc": "fb_seg_acc_pct",
+    "fb_seg_f1": "fb_seg_f1", "part_seg_acc": "part_seg_acc_pct", "part_seg_f1": "part_seg_f1",
+    "ap": "ap_pct", "ap50": "ap50_pct", "ap75": "ap75_pct", "ap_m": "apm_pct", "ap_l": "apl_pct",
+}  # fmt: skip
 _UNITS = ("_mm", "_pct", "")  # endings of the papers' columns
 _BENCHMARKS = {"pw3d": "3dpw", "h36m": "h36m", "oh3d": "3doh50k"}
 
@@ -40,9 +44,21 @@ def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
 
 
 def value(row: dict[str, str], dataset: str, metric: str) -> float | None:
-    """The paper's number in our unit, or None where its table has none."""
+    """The paper's number in our unit, or None where its table has none.
+
+    Args:
+        row: of `lookup`.
+        dataset: the benchmark.
+        metric: ours; one that ends on `_m0`, `_m1`, ... is of that iteration of the regressor,
+            for which PyMAF's Table 6 has a column each and a row for each metric.
+    """
     if row.get(_WHOLE_COLUMNS.get(metric)):
         return float(row[_WHOLE_COLUMNS[metric]])
+    whole, _, iteration = metric.rpartition("_m")
+    if iteration.isdigit():
+        named = row.get("metric") in _METRICS.get(whole, (whole,))
+        text = row.get(f"m{iteration}_mm") if named else None
+        return float(text) if text else None
     for spelling in _METRICS.get(metric, (metric,)):
         for unit in _UNITS:
             text = row.get(f"{spelling}_{_BENCHMARKS.get(dataset, dataset)}{unit}")

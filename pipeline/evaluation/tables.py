@@ -13,27 +13,40 @@ from pathlib import Path
 from pipeline import files
 from pipeline.errors import InputError
 from pipeline.evaluation import reference
-from pipeline.evaluation.pck_protocols import PCK_PROTOCOLS
-from pipeline.evaluation.protocols import get_protocol
+from pipeline.evaluation.pck_protocols import MUPOTS_METRICS
+from pipeline.evaluation.protocols import PROTOCOLS, get_protocol
+
+
+def _mupots_title(metric: str) -> str:
+    """Return "3DPCK matched, own bones, pooled" for such a metric of MuPoTS-3D."""
+    measure, *counted = metric.replace("own_bones", "own bones").split("_")
+    return ", ".join([f"3D{measure.upper()} {counted[0]}", *counted[1:]])
+
 
 TITLES = {
     "pve": "PVE", "mpjpe": "MPJPE", "pa_mpjpe": "PA-MPJPE", "pck": "PCK", "auc": "AUC",
-    "pa_pck": "PA-PCK", "pa_auc": "PA-AUC", "pck_all": "3DPCK", "pa_mpvpe": "PA-MPVPE",
-    "f_5": "F@5 mm", "f_15": "F@15 mm", "pve_t_sc": "PVE-T-SC", "miou_pooled": "mIoU pooled",
-    "miou_mean": "mIoU mean",
+    "pa_pck": "PA-PCK", "pa_auc": "PA-AUC", "pa_mpvpe": "PA-MPVPE", "f_5": "F@5 mm",
+    "f_15": "F@15 mm", "pve_t_sc": "PVE-T-SC", "miou_pooled": "mIoU pooled",
+    "miou_mean": "mIoU mean", "fb_seg_acc": "FB seg. accuracy", "fb_seg_f1": "FB seg. F1",
+    "part_seg_acc": "part seg. accuracy", "part_seg_f1": "part seg. F1", "ap": "AP",
+    "ap50": "AP50", "ap75": "AP75", "ap_m": "AP M", "ap_l": "AP L",
+    **{name: _mupots_title(name) for name in MUPOTS_METRICS},
 }  # fmt: skip
 BENCHMARKS = {
     "pw3d": "3DPW", "h36m": "Human3.6M", "mpi_inf_3dhp": "MPI-INF-3DHP", "mupots": "MuPoTS-3D",
-    "oh3d": "3DOH50K", "ssp3d": "SSP-3D", "freihand": "FreiHAND",
+    "oh3d": "3DOH50K", "ssp3d": "SSP-3D", "freihand": "FreiHAND", "lsp": "LSP", "coco": "COCO",
 }  # fmt: skip
+SHARES = ("f_5", "f_15", "fb_seg_f1", "part_seg_f1")
 UNITS = {  # of metrics that are not millimetres
     metric: "pct"
-    for protocol in PCK_PROTOCOLS.values()
+    for protocol in PROTOCOLS.values()
     for metric in protocol.metrics
-    if not metric.endswith("mpjpe")
-} | {"miou_pooled": "pct", "miou_mean": "pct", "f_5": "share", "f_15": "share"}
+    if not metric.endswith(("mpjpe", "mpvpe", "pve", "pve_t_sc"))
+} | dict.fromkeys(SHARES, "share")
 SIGNS = {"mm": "", "pct": " (%)", "share": ""}
-DIGITS = {"share": 3}  # behind the point; 1 of other units
+# Behind the point, as the papers print them; 1 of other metrics.
+DIGITS = {"f_5": 3, "f_15": 3, "fb_seg_f1": 2, "part_seg_f1": 2, "fb_seg_acc": 2,
+          "part_seg_acc": 2}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +91,15 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the CSV."""
     columns = [(c["protocol"], m) for c in settings["columns"] for m in c["metrics"]]
     datasets = {p: get_protocol(p).dataset for p, _ in columns}
+    names = [
+        f"{metric}_{place}" for (_, metric), place in zip(columns, _places(columns), strict=True)
+    ]
+    units = [_unit(metric) for _, metric in columns]
     header, rows = ["method", "run", "seeds"], []
-    for protocol, metric in columns:
-        name = f"{metric}_{datasets[protocol]}"
-        header += [f"{name}_{_unit(metric)}", f"{name}_sd"]
+    for name, unit in zip(names, units, strict=True):
+        header += [f"{name}_{unit}", f"{name}_sd"]
     header += ["protocols", "data", "scale"]
-    header += [f"paper_{m}_{datasets[p]}_{_unit(m)}" for p, m in columns] + ["paper_row"]
+    header += [f"paper_{n}_{u}" for n, u in zip(names, units, strict=True)] + ["paper_row"]
     for row in settings["rows"]:
         seeds = row.get("seeds", settings["seeds"])
         line = [row["method"], row["run"], " ".join(map(str, seeds))]
@@ -100,12 +116,22 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
+def _places(columns: list[tuple[str, str]]) -> list[str]:
+    """Return the benchmark of each column, or its protocol where one benchmark has several."""
+    found = []
+    for protocol, metric in columns:
+        dataset = get_protocol(protocol).dataset
+        rivals = {p for p, m in columns if m == metric and get_protocol(p).dataset == dataset}
+        found.append(dataset if len(rivals) == 1 else protocol)
+    return found
+
+
 def _unit(metric: str) -> str:
     return UNITS.get(metric, "mm")
 
 
 def _text(value: float, metric: str) -> str:
-    return f"{value:.{DIGITS.get(_unit(metric), 1)}f}"
+    return f"{value:.{DIGITS.get(metric, 1)}f}"
 
 
 def _paper_cells(row: dict, columns: list[tuple[str, str]], datasets: dict[str, str]) -> list[str]:
@@ -123,8 +149,8 @@ def markdown(settings: dict, header: list[str], rows: list[list[str]]) -> str:
     """The table for people: mean +- spread, the papers' numbers behind."""
     columns = [(c["protocol"], m) for c in settings["columns"] for m in c["metrics"]]
     names = [
-        f"{TITLES.get(m, m)} {BENCHMARKS.get(get_protocol(p).dataset, p)}{SIGNS[_unit(m)]}"
-        for p, m in columns
+        f"{TITLES.get(metric, metric)} {BENCHMARKS.get(place, place)}{SIGNS[_unit(metric)]}"
+        for (_, metric), place in zip(columns, _places(columns), strict=True)
     ]
     head = ["Method", *names, *(f"paper: {n}" for n in names)]
     lines = [f"# {settings['title']}", "", _caption(settings), ""]

@@ -1,11 +1,13 @@
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
 from pipeline.__main__ import main
 from pipeline.errors import InputError
 from pipeline.evaluation import reference, tables
+from pipeline.evaluation.protocols import PROTOCOLS
 
 
 def _metrics(tmp_path, run, seed, protocol, **means):
@@ -76,6 +78,73 @@ def test_reference_rows_are_found_by_their_columns():
     assert reference.value(row, "pw3d", "pve") == 79.4
 
 
+PAPERS = sorted(p for f in ("pymaf", "mpt") for p in (reference.FOLDER / f).glob("*.csv"))
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_number_of_the_papers_tables_can_be_looked_up(path):
+    with path.open(newline="") as file:
+        header = next(csv.reader(file))
+    columns = [c for c in header if c.endswith(("_mm", "_pct", "_f1")) or c.startswith("f_at_")]
+    row = {name: str(k) for k, name in enumerate(columns, 1)} | {"metric": "mpjpe"}
+    asked = [(p.dataset, metric) for p in PROTOCOLS.values() for metric in p.metrics]
+    asked += [("h36m", f"mpjpe_m{k}") for k in range(4)]
+    found = {reference.value(row, dataset, metric) for dataset, metric in asked} - {None}
+    assert found == set(range(1, len(columns) + 1))
+
+
+def test_numbers_of_one_iteration_belong_to_their_metric():
+    where = {"initial_feature": "Grid Points", "metric": "pampjpe"}
+    row = reference.lookup("pymaf/table6", where)
+    assert reference.value(row, "h36m", "pa_mpjpe_m2") == 49.9
+    assert reference.value(row, "h36m", "mpjpe_m2") is None
+
+
+@pytest.mark.parametrize(
+    ("protocol", "metric", "title", "value"),
+    [
+        ("lsp_silhouette", "fb_seg_acc", "FB seg. accuracy LSP (%)", "12.35"),
+        ("lsp_parts", "part_seg_f1", "part seg. F1 LSP", "12.35"),
+        ("coco_keypoints", "ap_m", "AP M COCO (%)", "12.3"),
+        ("freihand", "f_15", "F@15 mm FreiHAND", "12.346"),
+        ("freihand", "pa_mpvpe", "PA-MPVPE FreiHAND", "12.3"),
+        ("ssp3d", "miou_pooled", "mIoU pooled SSP-3D (%)", "12.3"),
+        ("ssp3d", "pve_t_sc", "PVE-T-SC SSP-3D", "12.3"),
+        ("mpi_inf_3dhp", "pa_auc", "PA-AUC MPI-INF-3DHP (%)", "12.3"),
+        ("mupots", "pck_all", "3DPCK all MuPoTS-3D (%)", "12.3"),
+        ("mupots", "auc_matched_own_bones_pooled",
+         "3DAUC matched, own bones, pooled MuPoTS-3D (%)", "12.3"),
+    ],
+)  # fmt: skip
+def test_headers_say_what_a_number_is_and_in_which_unit(
+    settings, tmp_path, protocol, metric, title, value
+):
+    path = Path(_metrics(tmp_path, "hmr", 0, protocol, **{metric: 12.3456}))
+    columns = [{"protocol": protocol, "metrics": [metric]}]
+    settings |= {"seeds": [0], "columns": columns, "rows": [{"method": "Ours", "run": "hmr"}]}
+    header, rows = tables.build(settings, tables.read_metrics([path]))
+    text = tables.markdown(settings, header, rows)
+    assert f"| Method | {title} | paper: {title} |" in text
+    assert f"| Ours | {value} | – |" in text
+
+
+def test_every_metric_of_every_protocol_has_a_title():
+    metrics = {metric for protocol in PROTOCOLS.values() for metric in protocol.metrics}
+    assert metrics <= tables.TITLES.keys()
+    assert {protocol.dataset for protocol in PROTOCOLS.values()} <= tables.BENCHMARKS.keys()
+
+
+def test_two_protocols_of_one_benchmark_are_told_apart(settings, tmp_path):
+    paths = [_metrics(tmp_path, "hmr", 0, p, mpjpe=v) for p, v in (("h36m_p1", 1), ("h36m_p2", 2))]
+    columns = [{"protocol": p, "metrics": ["mpjpe"]} for p in ("h36m_p1", "h36m_p2")]
+    settings |= {"seeds": [0], "columns": columns, "rows": [{"method": "Ours", "run": "hmr"}]}
+    found = tables.read_metrics([Path(p) for p in paths])
+    header, rows = tables.build(settings, found)
+    row = dict(zip(header, rows[0], strict=True))
+    assert (row["mpjpe_h36m_p1_mm"], row["mpjpe_h36m_p2_mm"]) == ("1.0", "2.0")
+    assert "MPJPE h36m_p2" in tables.markdown(settings, header, rows)
+
+
 @pytest.mark.parametrize(
     ("table", "where", "message"),
     [("pymaf/table99", {}, "one of"), ("mpt/table2", {"method": "MPT"}, "4 rows")],
@@ -97,8 +166,6 @@ def test_every_reference_row_named_in_params_exists():
 
 
 def test_two_cells_of_the_same_metric_name_do_not_collide(settings, metric_files):
-    from pathlib import Path
-
     found = tables.read_metrics([Path(p) for p in metric_files])
     header, _ = tables.build(settings, found)
     assert len(header) == len(set(header))
