@@ -5,13 +5,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES)
 
-.PHONY: table1 test test-all lint report all clean status pull unlock dev lock watch
+.PHONY: table1 tables test test-all lint report all clean status pull unlock dev lock watch
 
 table1: $(VENV)/.ok
 	$(SNAKEMAKE) -- results/table1.csv figures
 	@cat results/table1.md
 
-report all: $(VENV)/.ok
+tables report all: $(VENV)/.ok
 	$(SNAKEMAKE) -- $@
 
 test: $(VENV)/.test

@@ -56,7 +56,7 @@ class Line:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""
-    parser.add_argument("tables", nargs="*", help="tables to make; all of params.yaml if none")
+    parser.add_argument("tables", nargs="*", help="tables to make; if none, the targets")
     parser.add_argument("--params", type=Path, default=Path(FILE))
     parser.add_argument("--raw", type=Path, default=Path("data/raw"))
     parser.add_argument("--source", help="look as if params.yaml said this source")
@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
     for table in args.tables:
         if table not in params.rows:
             raise InputError("doctor", "tables", repr(table), one_of(params.rows, table))
-    tables = args.tables or list(params.rows)
+    tables = args.tables or params.targets
     lines = examine(params, tables, args.raw)
     print(as_text(lines))
     problems = [
@@ -121,11 +121,7 @@ class _Wants:
 
 
 def _asked(params: Params, table: str) -> _Wants:
-    alone = dataclasses.replace(
-        params,
-        tree={**params.tree, "tables": {table: params.tree["tables"][table]}},
-        rows={table: params.rows[table]},
-    )
+    alone = dataclasses.replace(params, tree={**params.tree, "targets": [table]})
     runs = [params.runs[key] for key in phases.wanted(alone)]
     names = {name for run in runs for name in (*run.records, *run.validation)}
     columns = params.tree["tables"][table]["columns"]

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from pipeline import files
+from pipeline.evaluation.figures import named_paths
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222}
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--settings", type=json.loads, required=True,
                         help="JSON: scale, source, seed, tables {name: {title}}")  # fmt: skip
-    parser.add_argument("--tables", type=Path, nargs="+", required=True)
+    parser.add_argument("--tables", nargs="+", required=True, metavar="TABLE=CSV")
     parser.add_argument("--figures", type=Path, nargs="*", default=[])
     parser.add_argument("--out", type=Path, required=True)
 
@@ -74,7 +75,7 @@ def figure_html(path: Path) -> str:
             "</figure>")  # fmt: skip
 
 
-def page(settings: dict, tables: list[Path], figures: list[Path]) -> str:
+def page(settings: dict, tables: dict[str, Path], figures: list[Path]) -> str:
     """The whole page."""
     data = {"demo": "demo data rendered from the open body model",
             "real": "the licensed datasets"}[settings["source"]]  # fmt: skip
@@ -84,8 +85,8 @@ def page(settings: dict, tables: list[Path], figures: list[Path]) -> str:
              f"<p>Measured on {data} at scale <code>{settings['scale']}</code>. Grey columns are "
              "the papers' numbers on the licensed data; they are comparable only with rows "
              "measured on the same data at the papers' scale.</p>"]  # fmt: skip
-    for path in tables:
-        title = settings["tables"].get(path.stem, {}).get("title", path.stem)
+    for name, path in tables.items():
+        title = settings["tables"][name]["title"]
         parts += [f"<h2>{html.escape(title)}</h2>", table_html(path)]
     parts += ["<h2>Figures</h2>", *map(figure_html, figures)] if figures else []
     return "\n".join(parts) + "\n"
@@ -93,6 +94,7 @@ def page(settings: dict, tables: list[Path], figures: list[Path]) -> str:
 
 def main(args: argparse.Namespace) -> None:
     """Write the page."""
+    tables = named_paths(args.tables)
     with files.atomic(args.out) as part:
-        part.write_text(page(args.settings, args.tables, args.figures), encoding="utf-8")
-    print(f"{args.out}: {len(args.tables)} tables, {len(args.figures)} figures", flush=True)
+        part.write_text(page(args.settings, tables, args.figures), encoding="utf-8")
+    print(f"{args.out}: {len(tables)} tables, {len(args.figures)} figures", flush=True)

@@ -1,5 +1,7 @@
 """What has to agree between the sections of params.yaml."""
 
+import re
+
 from pipeline.errors import InputError
 from pipeline.params.reader import Refused, one_of
 from pipeline.params.runs import INIT_PARTS, IUV_LOSSES, WHOLE, uses_iuv
@@ -7,6 +9,7 @@ from pipeline.params.variants import Run, Runs
 
 FREE = ("image_size", "dropout", "mvm_max", "mask_value", "input")  # shape no weight
 TOLERANCE = 1e-6
+TABLE_NAME = re.compile(r"[A-Za-z0-9_]+(/[A-Za-z0-9_]+)?")  # also of the Snakefile's wildcard
 
 
 def records(tree: dict) -> list[str]:
@@ -126,8 +129,13 @@ def check_tables(tree: dict) -> None:
             raise Refused(path, "an unknown protocol", one_of(PROTOCOLS, name))
         if source not in records(tree):
             raise Refused(path, repr(source), one_of(records(tree), source))
+    for index, table in enumerate(tree["targets"]):
+        if table not in tree["tables"]:
+            raise Refused(f"targets[{index}]", repr(table), one_of(tree["tables"], table))
     for table, content in tree["tables"].items():
         path = f"tables.{table}"
+        if not TABLE_NAME.fullmatch(table):
+            raise Refused(path, repr(table), "a name of letters, digits and _, one folder before")
         methods = [row["method"] for row in content["rows"]]
         for method in methods:
             if methods.count(method) > 1:
@@ -159,13 +167,13 @@ def check_protocol(tree: dict, name: str, path: str) -> None:
 
 
 def check_figures(tree: dict, runs: Runs, rows: dict[str, list[Run]]) -> None:
-    """Refuse figures of runs that no table has, and of datasets that are not there.
+    """Refuse figures of runs that no target has, and of datasets that are not there.
 
     Raises:
         Refused: naming the key to change.
     """
     figures = tree["figures"]
-    known = {run.name for table in rows.values() for run in table}
+    known = {run.name for table in tree["targets"] for run in rows[table]}
     for path, names in (
         ("curves", figures["curves"]),
         ("overlays.runs", figures["overlays"]["runs"]),

@@ -104,7 +104,8 @@ def overlays(params: Params, job: Job) -> dict:
 
 def report(params: Params, job: Job) -> dict:
     """Return the titles and what the numbers were measured on."""
-    titles = {name: {"title": t["title"]} for name, t in params.tree["tables"].items()}
+    tables = params.tree["tables"]
+    titles = {name: {"title": tables[name]["title"]} for name in params.targets}
     place = {key: params.tree[key] for key in ("scale", "source", "seed")}
     return {**place, "tables": titles}
 

@@ -18,6 +18,7 @@ SECTIONS = {
     "augmentation": sections.Augmentation,
     "training": sections.Training,
     "evaluation": sections.Evaluation,
+    "targets": list[str],
     "tables": dict[str, sections.Table],
     "figures": sections.Figures,
 }
@@ -39,6 +40,11 @@ class Params:
     rows: dict[str, list[Run]]
 
     @property
+    def targets(self) -> list[str]:
+        """The tables that are made unless others are asked for by name."""
+        return self.tree["targets"]
+
+    @property
     def records(self) -> list[str]:
         """`dataset_split` of every set of records."""
         return checks.records(self.tree)
@@ -48,11 +54,11 @@ class Params:
         return list({run.key: run for run in self.rows[table]}.values())
 
     def seeds(self, run: Run) -> list[int]:
-        """Return the seeds at which the tables want a run."""
+        """Return the seeds at which the tables made by default want a run."""
         return sorted({
             seed
-            for table, rows in self.rows.items()
-            if run in rows
+            for table in self.targets
+            if run in self.rows[table]
             for seed in self.tree["tables"][table]["seeds"]
         })  # fmt: skip
 
@@ -95,6 +101,8 @@ def _resolve(tree: dict) -> Params:
     _restore_words({"tables": tree["tables"]})
     for section, schema in SECTIONS.items():
         read(schema, tree[section], section)
+    for table in tree["tables"].values():
+        table.setdefault("seeds", tree["evaluation"]["seeds"])
     checks.check_demo(tree)
     runs = Runs(tree)
     for run in list(runs):

@@ -161,10 +161,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Which records each protocol reads, and how they are gone through."""
+    """Which records each protocol reads, how they are gone through, the seeds of all tables."""
 
     batch_size: Positive
     bootstrap: Positive
+    seeds: list[Count]
     protocols: dict[str, str]
 
 
@@ -196,12 +197,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: rows are variants of runs, columns are metrics under a protocol."""
+    """One table: rows are variants of runs, columns are metrics under a protocol.
+
+    Without `seeds` of its own it has those of the section evaluation.
+    """
 
     title: str
-    seeds: list[Count]
     columns: list[Column]
     rows: list[Row]
+    seeds: list[Count] | None = None
 
 
 @dataclass(frozen=True)

@@ -52,9 +52,14 @@ rule table:
         " --out {output.csv} --summary {output.summary} > {log} 2>&1"
 
 
+rule tables:
+    input:
+        expand("results/{table}.csv", table=plan.params.tree["tables"]),
+
+
 rule metrics:
     input:
-        expand("results/summary/{table}.json", table=plan.params.tree["tables"]),
+        expand("results/summary/{table}.json", table=plan.params.targets),
     output:
         "results/metrics.json",
     log:
@@ -66,8 +71,9 @@ rule metrics:
         "../../envs/report.yaml"
     params:
         code=plan.code("metrics"),
+        tables=expand("{table}=results/summary/{table}.json", table=plan.params.targets),
     shell:
-        "python -m pipeline.workflow.summary {input} --out {output} > {log} 2>&1"
+        "python -m pipeline.workflow.summary {params.tables} --out {output} > {log} 2>&1"
 
 
 rule curves:
@@ -152,7 +158,7 @@ rule figures:
 
 rule report:
     input:
-        tables=expand("results/{table}.csv", table=plan.params.tree["tables"]),
+        tables=expand("results/{table}.csv", table=plan.params.targets),
         figures=figures(plan.params),
     output:
         "results/report.html",
@@ -166,6 +172,7 @@ rule report:
     params:
         settings=plan.settings("report"),
         code=plan.code("report"),
+        tables=expand("{table}=results/{table}.csv", table=plan.params.targets),
     shell:
-        "python -m pipeline report --settings {params.settings:q} --tables {input.tables}"
+        "python -m pipeline report --settings {params.settings:q} --tables {params.tables}"
         " --figures {input.figures} --out {output} > {log} 2>&1"

@@ -1,5 +1,7 @@
 """The jobs that the parameters ask for: each rule's phase, output, code and instances.
 
+Asked for are the tables of `targets`; the jobs of another table exist when its file is asked for.
+
 A phase is a stage of dvc.yaml and a target `phase_NAME` of the Snakefile.
 """
 
@@ -55,7 +57,7 @@ def sources(params: Params) -> list[str]:
 
 
 def wanted(params: Params) -> dict[str, set[int]]:
-    """Return `group/name` of every run that is needed and the seeds at which it is."""
+    """Return `group/name` of every run that the targets need and the seeds at which they do."""
     seeds: dict[str, set[int]] = {}
 
     def want(run: Run, needed: set[int]) -> None:
@@ -64,7 +66,7 @@ def wanted(params: Params) -> dict[str, set[int]]:
             if source in params.runs:
                 want(params.runs[source], needed)
 
-    for table in params.rows:
+    for table in params.targets:
         for run in params.table_runs(table):
             want(run, set(params.tree["tables"][table]["seeds"]))
     return seeds
@@ -74,7 +76,7 @@ def used_records(params: Params) -> list[str]:
     """Return `dataset_split` of the records that some job reads."""
     runs = [params.runs[key] for key in wanted(params)]
     names = {name for run in runs for name in (*run.records, *run.validation)}
-    tables = params.tree["tables"].values()
+    tables = [params.tree["tables"][name] for name in params.targets]
     protocols = {column["protocol"] for table in tables for column in table["columns"]}
     protocols.add(params.tree["figures"]["overlays"]["protocol"])
     names |= {params.tree["evaluation"]["protocols"][name] for name in protocols}
@@ -126,7 +128,7 @@ def _trainings(group: str) -> Callable[[Params], Jobs]:
 
 def _evaluations(params: Params) -> Jobs:
     found: dict[tuple, dict[str, str]] = {}
-    for table in params.tree["tables"]:
+    for table in params.targets:
         for run in params.table_runs(table):
             for job in evaluations(params, table, run):
                 found[tuple(job.values())] = job
@@ -221,9 +223,9 @@ STEPS: dict[str, Step] = {
     "evaluate": Step("results", "results/metrics/{run}/seed{seed}/{protocol}.json", "evaluate",
                      _evaluations, _measuring, protocol_records),
     "table": Step("results", "results/{table}.csv", "table",
-                  _each("table", lambda params: list(params.tree["tables"]))),
+                  _each("table", lambda params: params.targets)),
     "metrics": Step("results", "results/metrics.json", "pipeline.workflow.summary", once,
-                    edges=lambda params, job: list(params.tree["tables"])),
+                    edges=lambda params, job: params.targets),
     "curves": Step("results", "results/figures/curves.png", "pipeline.evaluation.curves", once,
                    edges=lambda params, job: drawn(params, "curves")),
     "overlays": Step("results", "results/figures/overlays.png", "pipeline.evaluation.overlays",

@@ -157,6 +157,9 @@ def test_base_that_leads_back_is_refused() -> None:
         (lambda c: change(c, "evaluation.protocols.pw3d", "pw3d_test"), "an unknown protocol"),
         (lambda c: change(c, "figures.curves", ["resnet"]), "figures.curves: saw 'resnet'"),
         (lambda c: change(c, "tables.table1.seeds", [1, 1]), "tables.table1.seeds: saw [1, 1]"),
+        (lambda c: c | {"targets": ["table1", "table99"]}, "targets[1]: saw 'table99', expected"),
+        (lambda c: c | {"targets": []}, "figures.curves: saw 'hmr'"),
+        (lambda c: change(c, "tables.a/b/c", c["tables"]["table1"]), "tables.a/b/c: saw 'a/b/c'"),
         (lambda c: change(c, "demo.h36m.subjects_test", [9]), "subjects: saw [11], expected"),
     ],
 )  # fmt: skip

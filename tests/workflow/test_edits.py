@@ -205,3 +205,28 @@ def test_comment_and_docstring_in_code(workspace: Edited) -> None:
         '"""Another docstring."""\n' + path.read_text().split('"""', 2)[2] + "\n# so\n"
     )
     assert workspace.rerun() == set()
+
+
+OTHER = {
+    "title": "Other",
+    "columns": [{"protocol": "h36m_p1", "metrics": ["mpjpe"]}],
+    "rows": [{"method": "Grid", "run": "pymaf", "set": {"network.feedback": "grid"}}],
+}
+
+
+def test_table_that_is_no_target_is_made_when_asked_for(workspace: Edited) -> None:
+    workspace.put("tables.folder/other", OTHER)
+    assert workspace.rerun() == set()
+    run = "pymaf-feedback=grid"
+    made = trained("finetune", run) | evaluated(run, protocols=("h36m_p1",))
+    assert set(workspace.jobs("results/folder/other.csv")) == made | {"results/folder/other.csv"}
+    assert {"results/folder/other.csv"} | made <= set(workspace.jobs("tables"))
+
+
+def test_table_that_becomes_a_target(workspace: Edited) -> None:
+    workspace.put("tables.folder/other", {**OTHER, "seeds": [1]})
+    workspace.put("targets", ["table1", "folder/other"])
+    run = "runs/finetune/pymaf-feedback=grid/seed1/model.pt"
+    metrics = "results/metrics/pymaf-feedback=grid/seed1/h36m_p1.json"
+    expected = {run, metrics, "results/folder/other.csv"}
+    assert workspace.rerun() == expected | TABLE - {"results/table1.csv"}
