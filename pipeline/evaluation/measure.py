@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pipeline import metrics
 from pipeline.body.assets import BodyAssets
+from pipeline.body.joints_from_body import JointsFromBody
 from pipeline.body.smpl import SMPLLayer
 from pipeline.errors import InputError
 from pipeline.evaluation.protocols import Protocol
@@ -52,12 +53,19 @@ def regress_centred(regressor: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor
     return joints - pelvis, vertices - pelvis
 
 
-def select_rows(protocol: Protocol, cameras: np.ndarray | None, count: int) -> np.ndarray:
+def select_rows(
+    protocol: Protocol, cameras: np.ndarray | None, count: int, frames: np.ndarray | None = None
+) -> np.ndarray:
     """Row numbers of the records that the protocol evaluates.
 
     Raises:
-        InputError: if the protocol asks for one camera and no record is of it.
+        InputError: if the records are of other frames than the protocol's, or if it asks for one
+            camera and no record is of it.
     """
+    if protocol.frame_step and frames is not None and (frames % protocol.frame_step).any():
+        off = int(frames[frames % protocol.frame_step > 0][0])
+        expected = f"multiples of {protocol.frame_step}, as {protocol.frames} says"
+        raise InputError(protocol.name, "frame", off, expected)
     if protocol.camera is None:
         return np.arange(count)
     found = [] if cameras is None else cameras.tolist()
@@ -83,6 +91,9 @@ class Evaluator:
             assets.J_regressor_h36m, dtype=torch.float32, device=self.device
         )
         self.columns = torch.as_tensor(mapping("h36m17", protocol.joint_set), device=self.device)
+        self.other = None
+        if protocol.gt_joints == "spin24":
+            self.other = JointsFromBody(assets, protocol.joint_set).to(self.device)
         self.hips = [index(protocol.joint_set, n) for n in ("r_hip", "l_hip")]
 
     def errors(self, prediction: dict[str, Tensor], batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -127,15 +138,18 @@ class Evaluator:
     def _ground_truth(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         betas, rotmats = batch["betas"].to(self.device), batch["rotmats"].to(self.device)
         vertices = torch.zeros(len(betas), self.regressor.shape[1], 3, device=self.device)
+        tree = torch.zeros(len(betas), 24, 3, device=self.device)
         genders = batch["gender"].tolist()
         if self.protocol.gt_gender == "neutral":
             genders = [0] * len(genders)
         for gender in set(genders):
             rows = torch.tensor([k for k, g in enumerate(genders) if g == gender])
             layer = self._layer(GENDERS[gender])
-            vertices[rows] = layer(betas[rows], rotmats[rows])[0]
+            vertices[rows], tree[rows] = layer(betas[rows], rotmats[rows])
         joints, centred = regress_centred(self.regressor, vertices)
         joints = joints[:, self.columns]
+        if self.other is not None:
+            joints = self.other(tree, vertices)
         valid = torch.ones(joints.shape[:2], device=self.device)
         if self.protocol.gt_joints == "annotated":
             annotated = batch["joints_annotated"].to(self.device)
@@ -211,7 +225,7 @@ def measure(
         records_path, None, {"image_size": settings["image_size"]}, train=False
     )
     records = dataset.records
-    rows = select_rows(protocol, records.camera, len(records))
+    rows = select_rows(protocol, records.camera, len(records), records.frame)
     annotated = None
     if protocol.gt_joints == "annotated":
         annotated = annotated_h36m(records.joints_3d, records.joint_set, protocol.root)

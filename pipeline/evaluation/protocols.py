@@ -26,10 +26,13 @@ class Protocol:
         dataset: the benchmark whose records it reads.
         frames: the rule by which the records were selected, in words.
         camera: only records of this camera count; None takes all.
+        frame_step: the records' frames are multiples of this; None: any.
         joint_set: joints that are compared.
         regressor: regressor of the predicted joints, from the predicted mesh.
         gt_joints: "mesh" regresses them from the ground-truth mesh with the same regressor,
-            "annotated" takes the dataset's own 3D joints.
+            "annotated" takes the dataset's own 3D joints, "spin24" regresses them from the
+            ground-truth mesh with another set: joints of SMPL's tree, hips, neck and head of
+            the extra regressor.
         gt_gender: "annotated" poses the ground truth with each subject's gendered model,
             "neutral" with the neutral one.
         root: point that both sides are centred on for MPJPE: "pelvis" or "mid_hip".
@@ -43,6 +46,7 @@ class Protocol:
     dataset: str
     frames: str
     camera: str | None
+    frame_step: int | None
     joint_set: str
     regressor: str
     gt_joints: str
@@ -62,16 +66,15 @@ _PW3D = {
     "dataset": "pw3d",
     "frames": "test sequences, frames with a valid camera pose",
     "camera": None,
+    "frame_step": None,
     "joint_set": "j14",
     "regressor": "h36m",
-    "gt_joints": "mesh",
-    "root": "pelvis",
     "metrics": ("mpjpe", "pa_mpjpe", "pve"),
 }
+_SAME = {**_PW3D, "gt_joints": "mesh", "root": "pelvis"}  # one regressor for both sides
 _H36M = {
     "version": 1,
     "dataset": "h36m",
-    "frames": "S9 and S11, every 5th frame of 50 fps",
     "joint_set": "j14",
     "regressor": "h36m",
     "gt_joints": "annotated",
@@ -80,6 +83,8 @@ _H36M = {
     "metrics": ("mpjpe", "pa_mpjpe"),
 }
 H36M_FRONTAL_CAMERA = "60457274"
+_STEP_5 = {**_H36M, "frames": "S9 and S11, every 5th frame of 50 fps", "frame_step": 5}
+_STEP_64 = {**_H36M, "frames": "S9 and S11, every 64th frame of 50 fps", "frame_step": 64}
 # Annotated are LSP joints: their head top is not the H36M head, so 13 of the 14 joints count.
 # They have no pelvis to trust, and their unit is a choice of the conversion; the mesh's is not.
 _OH3D = {
@@ -87,6 +92,7 @@ _OH3D = {
     "dataset": "oh3d",
     "frames": "testset, 1,290 images",
     "camera": None,
+    "frame_step": None,
     "joint_set": "j14",
     "regressor": "h36m",
     "gt_gender": "neutral",
@@ -97,16 +103,19 @@ AnyProtocol = Protocol | ImageProtocol | PckProtocol | HandProtocol
 PROTOCOLS: dict[str, AnyProtocol] = {
     p.name: p
     for p in (
-        Protocol("pw3d_spin", gt_gender="annotated", pve_root="none", **_PW3D),
-        Protocol("pw3d_rooted", gt_gender="annotated", pve_root="pelvis", **_PW3D),
-        Protocol("pw3d_neutral", gt_gender="neutral", pve_root="pelvis", **_PW3D),
-        Protocol("h36m_p1", camera=None, root="pelvis", **_H36M),
-        Protocol("h36m_p2", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_H36M),
-        Protocol("h36m_p2_metro", camera=H36M_FRONTAL_CAMERA, root="mid_hip", **_H36M),
+        Protocol("pw3d_spin", gt_gender="annotated", pve_root="none", **_SAME),
+        Protocol("pw3d_rooted", gt_gender="annotated", pve_root="pelvis", **_SAME),
+        Protocol("pw3d_neutral", gt_gender="neutral", pve_root="pelvis", **_SAME),
+        Protocol("pw3d_metro", gt_gender="neutral", pve_root="pelvis", gt_joints="spin24",
+                 root="mid_hip", **_PW3D),
+        Protocol("h36m_p1", camera=None, root="pelvis", **_STEP_5),
+        Protocol("h36m_p2", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_STEP_5),
+        Protocol("h36m_p2_metro", camera=H36M_FRONTAL_CAMERA, root="mid_hip", **_STEP_5),
+        Protocol("h36m_p2_64", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_STEP_64),
         Protocol("oh3d", gt_joints="annotated", root="mid_hip", pve_root="none", **_OH3D),
         Protocol("oh3d_rooted", gt_joints="mesh", root="pelvis", pve_root="pelvis", **_OH3D),
     )
-}
+}  # fmt: skip
 PROTOCOLS |= IMAGE_PROTOCOLS | PCK_PROTOCOLS | SHAPE_PROTOCOLS
 
 

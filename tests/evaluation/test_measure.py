@@ -119,6 +119,73 @@ def test_annotated_joints_are_brought_into_h36m_order():
         annotated_h36m(None, None)
 
 
+# SPIN's 24 joints among its 54: SMPL's tree, picked vertices, rows of the extra regressor; of
+# these METRO takes the first thirteen and the Human3.6M head.
+METRO_14 = [8, 5, 45, 46, 4, 7, 21, 19, 17, 16, 18, 20, 47, 53]
+# the same of the Human3.6M regressor's seventeen, right leg first
+REGRESSED_14 = [3, 2, 1, 4, 5, 6, 16, 15, 14, 11, 12, 13, 8, 10]
+
+
+def naive_metro(assets, vertices, betas, rotmats):
+    """METRO's errors of one predicted mesh in millimetres, step by step in numpy."""
+    layer = SMPLLayer(assets.models["neutral"])
+    truth, tree = (part[0].double().numpy() for part in layer(betas[None], rotmats[None]))
+    extra = assets.J_regressor_extra @ (truth - tree[0]) + tree[0]
+    all_54 = np.concatenate([tree, truth[assets.face_vertices], extra])
+    gt_joints = all_54[METRO_14]
+    regressed = [assets.J_regressor_h36m @ (v - v.mean(0)) + v.mean(0) for v in (vertices, truth)]
+    pred_joints = regressed[0][REGRESSED_14]
+    pair = [j - (j[2] + j[3]) / 2 for j in (pred_joints, gt_joints)]
+    mpjpe = np.linalg.norm(pair[0] - pair[1], axis=1).mean()
+    centred = [vertices - regressed[0][0], truth - regressed[1][0]]
+    pve = np.linalg.norm(centred[0] - centred[1], axis=1).mean()
+    a, b = (j - j.mean(0) for j in (pred_joints, gt_joints))
+    u, s, vt = np.linalg.svd(a.T @ b)
+    sign = np.array([1, 1, np.sign(np.linalg.det(u @ vt))])
+    moved = a @ (u * sign) @ vt * (s * sign).sum() / (a**2).sum()
+    return {"mpjpe": mpjpe, "pa_mpjpe": np.linalg.norm(moved - b, axis=1).mean(), "pve": pve}
+
+
+def test_metro_protocol_equals_its_steps_written_out(assets, batch):
+    assert get_protocol("pw3d_metro").version == 1
+    noise = np.random.default_rng(2).normal(size=(4, 6890, 3)) * 0.02
+    mesh = (1.1 * _neutral_mesh(assets, batch) + torch.from_numpy(noise)).float()
+    errors = Evaluator(get_protocol("pw3d_metro"), assets).errors({"vertices": mesh}, batch)
+    assert list(errors) == ["mpjpe", "pa_mpjpe", "pve"]
+    for k in range(4):  # two of them are labelled as male, one as female: not looked at
+        expected = naive_metro(
+            assets, mesh[k].double().numpy(), batch["betas"][k], batch["rotmats"][k]
+        )
+        for name, value in expected.items():
+            assert errors[name][k] == pytest.approx(value, rel=1e-4), name
+
+
+def test_metro_protocol_by_hand(assets, batch):
+    """The right mesh grown by a tenth: only the joints' definitions and the growth are left."""
+    mesh = _neutral_mesh(assets, batch)
+    evaluator = Evaluator(get_protocol("pw3d_metro"), assets)
+    same = evaluator.errors({"vertices": mesh}, batch)
+    assert same["pve"].max() < 1e-6
+    assert same["mpjpe"].min() > 1e-3  # the two regressors mark other points of one mesh
+    grown = evaluator.errors({"vertices": 1.1 * mesh + 3.0}, batch)
+    joints = torch.from_numpy(assets.J_regressor_h36m).float() @ (mesh - mesh.mean(1, True))
+    pelvis = joints[:, :1] + mesh.mean(1, True)
+    expected = 0.1 * (mesh - pelvis).norm(dim=2).mean(1)
+    torch.testing.assert_close(grown["pve"], expected, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(grown["pa_mpjpe"], same["pa_mpjpe"], rtol=1e-3, atol=1e-6)
+
+
+def test_frames_of_another_sample_are_refused():
+    cameras, frames = np.array(["60457274"] * 3), np.array([0, 5, 320])
+    fifth, sixty_fourth = get_protocol("h36m_p2"), get_protocol("h36m_p2_64")
+    assert select_rows(fifth, cameras, 3, frames).tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match="h36m_p2_64: frame: saw 5, expected multiples of 64"):
+        select_rows(sixty_fourth, cameras, 3, frames)
+    assert select_rows(sixty_fourth, cameras, 3, np.array([0, 64, 320])).tolist() == [0, 1, 2]
+    with pytest.raises(InputError, match="saw 64, expected multiples of 5"):
+        select_rows(fifth, cameras, 3, np.array([0, 64, 320]))
+
+
 def test_rows_are_those_of_the_protocols_camera():
     cameras = np.array(["54138969", "60457274", "60457274"])
     assert select_rows(get_protocol("h36m_p2"), cameras, 3).tolist() == [1, 2]
