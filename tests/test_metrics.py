@@ -12,6 +12,10 @@ def _random_rotation(rng: np.random.Generator) -> np.ndarray:
     return q
 
 
+def _points(rng: np.random.Generator) -> np.ndarray:
+    return rng.normal(size=(14, 3))
+
+
 def _naive_align(pred: np.ndarray, gt: np.ndarray) -> np.ndarray:
     """One sample by the textbook: K = X1 X2^T, R = V Z U^T, scale = tr(R K) / |X1|^2."""
     mu1, mu2 = pred.mean(0), gt.mean(0)
@@ -63,6 +67,28 @@ def test_flat_points_align_without_losing_an_axis():
     gt = torch.from_numpy(rng.normal(size=(1, 14, 3)) * [1, 1, 0])
     pred = gt @ torch.from_numpy(_random_rotation(rng)) * 2.0
     assert metrics.pa_mpjpe(pred, gt).item() < 1e-12
+
+
+def test_points_on_a_line_or_all_equal_have_a_best_alignment():
+    rng = np.random.default_rng(6)
+    line = torch.linspace(-1, 1, 14, dtype=torch.float64)[:, None]
+    gt = torch.stack([line * torch.tensor([[0.0, 2.0, 0.0]]), torch.from_numpy(_points(rng))])
+    pred = torch.stack([line * torch.tensor([[1.0, 1.0, 1.0]]), torch.ones(14, 3)])
+    aligned = metrics.similarity_align(pred, gt)
+    assert torch.allclose(aligned[0], gt[0], atol=1e-12)
+    assert torch.allclose(aligned[1], gt[1].mean(0).expand(14, 3))
+
+
+def test_alignment_keeps_its_precision_for_nearly_flat_points():
+    rng = np.random.default_rng(7)
+    for thickness in (1e-2, 1e-5, 1e-9):
+        gt = torch.from_numpy(_points(rng) * [1, 1, thickness])[None]
+        pred = 3 * gt @ torch.from_numpy(_random_rotation(rng)) + 5
+        assert metrics.pa_mpjpe(pred, gt).item() < 1e-12
+        noisy = pred + torch.from_numpy(0.1 * rng.normal(size=(1, 14, 3)))
+        naive = _naive_align(noisy[0].numpy(), gt[0].numpy())
+        ours = metrics.similarity_align(noisy, gt)[0].numpy()
+        np.testing.assert_allclose(ours, naive, atol=1e-12)
 
 
 def test_alignment_ignores_invalid_joints():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pipeline.synthesis.corruption import Corrupted
+from pipeline.synthesis.corruption import Corrupted, jitter, mask_joints
 from pipeline.synthesis.heatmap_tokens import dense_tokens, noisy_tokens, patch_tokens, patches
 from pipeline.synthesis.heatmaps import heatmaps
 
@@ -61,16 +61,30 @@ def test_fused_equals_dense(size, patch, sigma, convention, seed):
         assert (mine - theirs).norm() < 1e-6 * theirs.norm()
 
 
-def test_equal_under_jitter_flip_and_turn():
+def crop(points, size, random):
+    """Return points seen by a random crop: turned, scaled, shifted and half of them mirrored."""
+    angle = (torch.rand(len(points), 1, 1, generator=random) - 0.5) * 2
+    scale = 0.75 + torch.rand(len(points), 1, 1, generator=random) / 2
+    shift = torch.randn(len(points), 1, 2, generator=random) * size / 8
+    x, y = (points - size / 2).split(1, -1)
+    turned = torch.cat([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], -1)
+    seen = turned * scale + size / 2 + shift
+    mirror = torch.rand(len(points), 1, generator=random) < 0.5
+    return torch.stack([torch.where(mirror, size - seen[..., 0], seen[..., 0]), seen[..., 1]], -1)
+
+
+@pytest.mark.parametrize("convention", ["mpt", "gaussian"])
+@pytest.mark.parametrize("seed", range(8))
+def test_equal_under_crops_jitter_masks_and_amplitudes(seed, convention):
     weight, bias = layer(8)
-    keypoints, amplitude = joints(64, 1)
-    moved = keypoints + torch.randn(keypoints.shape, generator=torch.Generator().manual_seed(9))
-    flipped = torch.stack([64 - moved[..., 0], moved[..., 1]], -1)
-    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]])
-    for points in (moved, flipped, (flipped - 32) @ turn + 32):
-        dense = dense_tokens(heatmaps(points, amplitude, 64, 3.0), weight, bias, 8)
-        fused = patch_tokens(points, amplitude, weight, bias, 64, 8, 3.0)
-        assert (fused - dense).abs().max() < 1e-6
+    random = torch.Generator().manual_seed(seed)
+    keypoints, amplitude = joints(64, seed)
+    points = jitter(crop(keypoints, 64, random), 2.0, random)
+    amplitude = amplitude * mask_joints(BATCH, JOINTS, 0.5, random)
+    dense = dense_tokens(heatmaps(points, amplitude, 64, 3.0, convention), weight, bias, 8)
+    fused = patch_tokens(points, amplitude, weight, bias, 64, 8, 3.0, convention)
+    assert (fused - dense).abs().max() < 1e-6
+    assert (fused - bias).abs().max() > 1e-3  # some joint is seen
 
 
 def test_double_precision_widens_the_window():
