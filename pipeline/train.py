@@ -104,6 +104,7 @@ def write_outputs(out: Path, settings: dict, network: object, outcome: object) -
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "train": _rounded(outcome.history.final()),
         "validation": _rounded(outcome.validation),
+        "course": [_rounded(scores) for scores in outcome.course],
     }
     files.write_json(out / "settings.json", settings)
     header, rows = outcome.history.table()

@@ -9,7 +9,7 @@ one. They do depend on the number of threads, which orders floating-point sums.
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -49,11 +49,19 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is left of a training besides the weights, which the network holds."""
+    """What is left of a training besides the weights, which the network holds.
+
+    Attributes:
+        history: losses of every step.
+        validation: scores of the selected weights.
+        selected_step: where these were taken.
+        course: `step` and scores of every validation, the first before step 1.
+    """
 
     history: History
     validation: dict[str, float]
     selected_step: int
+    course: list[dict[str, float]] = field(default_factory=list)
 
 
 def fit(
@@ -137,6 +145,7 @@ class _Loop:
         self.steps, self.done = settings["steps"], 0
         self.best: dict | None = None
         self.validation: dict[str, float] = {}
+        self.course: list[dict[str, float]] = []
         period = 1 if fabric.device.type == "cpu" else READ_EVERY
         self.history = History(self.steps, period)
         self.network.train()
@@ -161,6 +170,7 @@ class _Loop:
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.history.restore(state["history"])
         self.done, self.best, self.validation = state["step"], state["best"], state["validation"]
+        self.course = state["course"]
         if self.fabric.is_global_zero:
             self.folder.log(f"resuming from step {self.done}")
 
@@ -169,6 +179,8 @@ class _Loop:
         report = Reporter(self.done, self.steps, quiet=not self.fabric.is_global_zero)
         begun, waited, first = time.monotonic(), 0.0, self.done
         batches = self._batches()
+        if not self.done and self.settings["validate_every"] and self.objective.score is not None:
+            self.course.append({"step": 0, **_scores(self.objective)})
         try:
             while self.done < self.steps:
                 asked = time.monotonic()
@@ -195,8 +207,8 @@ class _Loop:
             self._validate()
         if self.settings["selection"] == "validation" and self.best is not None:
             self.network.load_state_dict(self.best["weights"])
-            return Outcome(self.history, self.best["scores"], self.best["step"])
-        return Outcome(self.history, self.validation, self.done)
+            return Outcome(self.history, self.best["scores"], self.best["step"], self.course)
+        return Outcome(self.history, self.validation, self.done, self.course)
 
     def _step(self, batch: dict[str, Tensor], lr: float) -> dict[str, Tensor]:
         """One update of the weights; returns the mean of each term over the pieces."""
@@ -244,6 +256,7 @@ class _Loop:
 
     def _validate(self) -> None:
         self.validation = _scores(self.objective)
+        self.course.append({"step": self.done, **self.validation})
         score = self.validation[self.objective.score]
         if self.settings["selection"] == "validation" and (
             self.best is None or score < self.best["scores"][self.objective.score]
@@ -272,6 +285,7 @@ class _Loop:
             "history": self.history.state(),
             "best": self.best,
             "validation": self.validation,
+            "course": self.course,
         }
 
     def _weights(self) -> dict[str, Tensor]:

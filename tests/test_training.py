@@ -109,10 +109,10 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
 
 
 class Validated(TinyObjective):
-    """Scores fall, then rise: the best is at the second validation."""
+    """Scores fall, then rise: the best of a trained network is at the second validation."""
 
     score = "error"
-    scores = (3.0, 1.0, 2.0, 4.0)
+    scores = (0.5, 3.0, 1.0, 2.0, 4.0)  # the first is that of the untrained network
 
     def validate(self, network):
         assert not network.training
@@ -124,13 +124,15 @@ def test_selection_keeps_the_best_validated_weights(tmp_path):
     reference, _ = run(tmp_path, "a", Validated, validate_every=3)
     made, outcome = run(tmp_path, "b", Validated, validate_every=3, selection="validation")
     assert outcome.selected_step == 6 and outcome.validation == {"error": 1.0}
+    steps = zip((0, 3, 6, 9, 12), Validated.scores, strict=True)
+    assert outcome.course == [{"step": step, "error": error} for step, error in steps]
     assert not torch.equal(reference.network[0].weight, made.network[0].weight)
     assert made.network.training
 
 
 def test_validation_at_the_end_only(tmp_path):
     made, outcome = run(tmp_path, objective=Validated)
-    assert outcome.validation == {"error": 3.0} and made.calls == 1
+    assert outcome.validation == {"error": 0.5} and made.calls == 1
 
 
 @pytest.mark.parametrize(

@@ -64,11 +64,31 @@ def shares(draws: int, weights: Sequence[Fraction]) -> list[int]:
     return counts
 
 
+def kept(count: int, fraction: float, seed: int, name: str) -> np.ndarray:
+    """Return the records of a seeded share, at least one, in their order.
+
+    A smaller share of the same seed is part of a larger one.
+
+    Raises:
+        InputError: if the fraction is not in (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise InputError("data", "fraction", fraction, "more than 0, at most 1")
+    if fraction == 1:
+        return np.arange(count)
+    order = rng(seed, "fraction", name).permutation(count)
+    return np.sort(order[: max(1, round(fraction * count))])
+
+
 class Mixture:
     """Batches drawn from several datasets in fixed proportions."""
 
     def __init__(
-        self, datasets: dict[str, RecordsDataset], weights: dict[str, float], seed: int
+        self,
+        datasets: dict[str, RecordsDataset],
+        weights: dict[str, float],
+        seed: int,
+        fraction: float = 1.0,
     ) -> None:
         """Check the weights.
 
@@ -76,6 +96,7 @@ class Mixture:
             datasets: name -> dataset.
             weights: name -> share of the draws, up to a common factor.
             seed: the run's seed.
+            fraction: share of each dataset's records that are drawn, see `kept`.
 
         Raises:
             InputError: if the names differ or a weight is not positive.
@@ -87,7 +108,10 @@ class Mixture:
                 raise InputError("mixture", name, weight, "a share of at least a millionth")
         self.datasets, self.seed = datasets, seed
         self.weights = [Fraction(weights[name]).limit_denominator(10**6) for name in datasets]
-        self.passes = {name: Passes(len(data), seed, name) for name, data in datasets.items()}
+        self.kept = {
+            name: kept(len(data), fraction, seed, name) for name, data in datasets.items()
+        }
+        self.passes = {name: Passes(len(rows), seed, name) for name, rows in self.kept.items()}
 
     def rows(self, step: int, batch_size: int) -> list[tuple[str, int]]:
         """Return (dataset, record) of each slot of a batch."""
@@ -95,7 +119,7 @@ class Mixture:
         after = shares((step + 1) * batch_size, self.weights)
         found = []
         for name, first, last in zip(self.datasets, before, after, strict=True):
-            rows = self.passes[name].rows(np.arange(first, last))
+            rows = self.kept[name][self.passes[name].rows(np.arange(first, last))]
             found += [(name, int(row)) for row in rows]
         order = rng(self.seed, "slots", step).permutation(batch_size)
         return [found[slot] for slot in order]

@@ -14,11 +14,12 @@ from pipeline.models.mesh_transformer_settings import (
     read_mesh_transformer_settings,
 )
 from pipeline.models.precision import full_precision
-from pipeline.models.transformer import Block, EncoderLayer, initialise
+from pipeline.models.transformer import Block, EncoderLayer, initialise, sine_positions
 from pipeline.models.upsampling import FixedUpsampling, LearnedUpsampling
 from pipeline.synthesis.heatmap_tokens import dense_tokens
 
 CAMERA_HIDDEN = 250  # METRO's camera head
+MAPS = ("heatmaps", "silhouettes")  # inputs that are cut into patches
 TokenMaker = Callable[[Tensor, Tensor], Tensor]  # (grid_weight, grid_bias) -> (B, T, D)
 
 
@@ -68,7 +69,8 @@ class MeshTransformer(nn.Module):
 
     def _blocks(self) -> list[Block]:
         options = self.options
-        tokens = self.queries + (self.camera_token is not None) + self.grid_tokens
+        tokens = self.queries + (self.camera_token is not None)
+        sine = options.positions == "sine"
         blocks = []
         widths_out = (*options.token_dims[1:], 3)
         for widths in zip(options.token_dims, options.hidden, widths_out, strict=True):
@@ -77,7 +79,11 @@ class MeshTransformer(nn.Module):
                 EncoderLayer(widths[1], options.heads, inner, options.dropout)
                 for _ in range(options.layers)
             ]
-            blocks.append(Block(widths, tokens, layers))
+            if sine:
+                fixed = sine_positions(round(self.grid_tokens**0.5), widths[1])
+                blocks.append(Block(widths, tokens, layers, fixed))
+            else:
+                blocks.append(Block(widths, tokens + self.grid_tokens, layers))
         return blocks
 
     def _camera_head(self, mean_cam: Tensor) -> nn.Module:
@@ -108,8 +114,8 @@ class MeshTransformer(nn.Module):
         Args:
             evidence: by `input`: heatmaps (B, K, S, S), or their tokens (B, T, D) already
                 projected with `grid_weight` and `grid_bias`, or a function that makes the tokens
-                from these two; coordinates (B, K, 3) as (x, y in [-1, 1], confidence); image
-                features (B, C, h, w).
+                from these two; silhouettes (B, 1, S, S); coordinates (B, K, 3) as (x, y in
+                [-1, 1], confidence); image features (B, C, h, w).
             generator: draws the masked queries of training mode; the default stream if absent.
 
         Returns:
@@ -134,10 +140,10 @@ class MeshTransformer(nn.Module):
         """(B, T, D) evidence tokens."""
         if callable(evidence):
             tokens = evidence(self.grid_weight, self.grid_bias)
-        elif self.options.input == "heatmaps" and evidence.ndim == 4:
+        elif self.options.input in MAPS and evidence.ndim == 4:
             patch = self.options.heatmap.patch
             tokens = dense_tokens(evidence, self.grid_weight, self.grid_bias, patch)
-        elif self.options.input == "heatmaps":
+        elif self.options.input in MAPS:
             tokens = evidence
         elif self.options.input == "coordinates":
             weighted = evidence[..., :2] * evidence[..., 2:]  # a missing joint says nothing

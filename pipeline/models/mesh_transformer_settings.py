@@ -27,7 +27,7 @@ class MeshTransformerSettings:
     kind: str = "mesh_transformer"
     image_size: int = 224
     heatmap: HeatmapSettings = field(default_factory=HeatmapSettings)
-    input: str = choice("heatmaps", "coordinates", "image_features")
+    input: str = choice("heatmaps", "coordinates", "image_features", "silhouettes")
     feature_channels: int | None = None  # of image features
     hidden: tuple[int, ...] = (1024, 256, 64)
     token_dims: tuple[int, ...] = (2051, 512, 128)
@@ -38,6 +38,7 @@ class MeshTransformerSettings:
     vertices: int = 431
     joints: int = 14
     query: str = choice("template", "pooled")
+    positions: str = choice("learned", "sine")  # of the evidence; those of queries are learned
     upsample: str = choice("learned", "fixed")
     camera: str = choice("linear", "token")
     mvm_max: float = 0.3
@@ -50,7 +51,10 @@ class MeshTransformerSettings:
         if self.input == "image_features":
             return math.ceil(self.image_size / STRIDE) ** 2, self.feature_channels
         side = self.heatmap.size // self.heatmap.patch
-        return side**2, len(JOINT_SETS[self.heatmap.joint_set]) * self.heatmap.patch**2
+        channels = len(JOINT_SETS[self.heatmap.joint_set])
+        if self.input == "silhouettes":
+            channels = 1
+        return side**2, channels * self.heatmap.patch**2
 
     def feedforward_width(self, hidden: int) -> int:
         """Inner width of the feed-forward layers of a block."""
@@ -78,6 +82,10 @@ def read_mesh_transformer_settings(settings: dict, where: str) -> MeshTransforme
     for width in options.hidden:
         if width % options.heads:
             raise InputError(where, "hidden", width, f"a multiple of heads, {options.heads}")
+        if options.positions == "sine" and width % 4:
+            raise InputError(where, "hidden", width, "a multiple of 4 for positions: sine")
+    if options.positions == "sine" and options.input == "coordinates":
+        raise InputError(where, "positions", "sine for coordinates", "learned: there is no grid")
     inner = options.feedforward
     if isinstance(inner, str) and not inner.removesuffix("x").isdigit():
         raise InputError(where, "feedforward", repr(inner), "a width, or a factor such as 4x")

@@ -19,20 +19,22 @@ REGRESSOR_INPUT = {
     "pose_maps": "heatmaps",
     "coordinates": "coordinates",
     "image_features": "image_features",
+    "silhouettes": "silhouettes",
 }
 MIN_PEAK = 0.1  # a lower maximum of a heatmap counts as "joint not found"
 
 
 @dataclass(frozen=True)
 class MPTSettings:
-    """`input`: what the transformer sees of the pose network (MPT, Table 3)."""
+    """`input`: what the transformer sees of the pose network (MPT, Table 3; Supp. Table 4)."""
 
     kind: str = "mpt"
     image_size: int = 224
     pose_network: dict = field(default_factory=dict)
     regressor: dict = field(default_factory=dict)
-    input: str = choice("pose_maps", "image_features", "coordinates")
+    input: str = choice("pose_maps", "image_features", "coordinates", "silhouettes")
     freeze_backbone: bool = False
+    freeze_batchnorm: bool = False  # the image network's running statistics stay as they are
 
 
 class MPT(nn.Module):
@@ -40,7 +42,8 @@ class MPT(nn.Module):
 
     Source: MPT, Secs. 3.2 and 3.3. With `image_features` there is only the pose network's ResNet
     trunk, named `backbone`, since the layers above it would never be used. `coordinates` are
-    decoded, which has no gradient, so the pose network then stays as it is.
+    decoded, which has no gradient, so the pose network then stays as it is. With `silhouettes`
+    the pose network is one of segmentation, with a single map.
     """
 
     def __init__(self, options: MPTSettings, encoder: nn.Module, regressor: MeshTransformer):
@@ -63,6 +66,10 @@ class MPT(nn.Module):
         super().train(mode)
         if self.frozen:
             self.encoder.eval()
+        elif self.options.freeze_batchnorm:
+            for module in self.encoder.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
 
     def forward(self, image: Tensor, generator: torch.Generator | None = None) -> dict:
@@ -125,12 +132,23 @@ def build(settings: dict, assets: BodyAssets, where: str = "network") -> MPT:
     regressor = dataclasses.replace(regressor, input=wanted)
     if options.input != "image_features":
         encoder = build_network(options.pose_network, assets, f"{where}.pose_network")
+        _check_maps(options, regressor.grid_shape()[1], encoder.joints, where)
     else:
         encoder = _trunk(options.pose_network, f"{where}.pose_network")
         regressor = dataclasses.replace(
             regressor, image_size=options.image_size, feature_channels=encoder.channels
         )
     return MPT(options, encoder, MeshTransformer(regressor, assets))
+
+
+def _check_maps(options: MPTSettings, values: int, maps: int, where: str) -> None:
+    """Refuse a pose network with another number of maps than the transformer takes."""
+    if options.input == "coordinates":
+        return
+    patch = read_mesh_transformer_settings(options.regressor, where).heatmap.patch
+    if maps * patch**2 != values:
+        saw = f"{maps} maps"
+        raise InputError(where, "pose_network", saw, f"{values // patch**2} for {options.input}")
 
 
 def _trunk(settings: dict, where: str) -> ResNet:

@@ -1,4 +1,7 @@
-"""SimpleBaseline 2D pose network: a ResNet and three deconvolutions to one heatmap per joint."""
+"""SimpleBaseline 2D pose network: a ResNet and three deconvolutions to one heatmap per joint.
+
+The same network with a single map tells people from background.
+"""
 
 from dataclasses import dataclass, field
 
@@ -7,18 +10,22 @@ from torch import Tensor, nn
 
 from pipeline.joints import JOINT_SETS
 from pipeline.models.resnet import BackboneSettings, ResNet
-from pipeline.models.settings import read_settings
+from pipeline.models.settings import choice, read_settings
 
 
 @dataclass(frozen=True)
 class SimpleBaselineSettings:
-    """Sizes; `deconv` lists the channels of each doubling, `joint_set` names the heatmaps."""
+    """Sizes; `deconv` lists the channels of each doubling, `joint_set` names the heatmaps.
+
+    With `output: silhouette` there is one map, whatever the joint set.
+    """
 
     kind: str = "simple_baseline"
     image_size: int = 224
     backbone: BackboneSettings = field(default_factory=BackboneSettings)
     deconv: tuple[int, ...] = (256, 256, 256)
     joint_set: str = "coco17"
+    output: str = choice("heatmaps", "silhouette")
 
 
 class SimpleBaseline(ResNet):
@@ -74,5 +81,5 @@ def resize(maps: Tensor, size: int | None) -> Tensor:
 def build(settings: dict, assets: object = None, where: str = "network") -> SimpleBaseline:
     """The network that `settings` describe; the body assets are not needed."""
     options = read_settings(SimpleBaselineSettings, settings, where)
-    joints = len(JOINT_SETS[options.joint_set])
-    return SimpleBaseline(options.backbone, options.deconv, joints)
+    maps = len(JOINT_SETS[options.joint_set]) if options.output == "heatmaps" else 1
+    return SimpleBaseline(options.backbone, options.deconv, maps)

@@ -1,5 +1,7 @@
 """Encoder blocks of the mesh transformer: post-norm, learned positions, linear residual."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -58,12 +60,25 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, widths: tuple[int, int, int], tokens: int, layers: list[EncoderLayer]
+        self,
+        widths: tuple[int, int, int],
+        tokens: int,
+        layers: list[EncoderLayer],
+        fixed: Tensor | None = None,
     ) -> None:
+        """Make the layers.
+
+        Args:
+            widths: of the tokens that come in, within, and of those that go out.
+            tokens: that learn their position, the first ones.
+            layers: the encoder layers, of the inner width.
+            fixed: (T, width) positions of the tokens behind them.
+        """
         super().__init__()
         width_in, width, width_out = widths
         self.embed = nn.Linear(width_in, width)
         self.position = nn.Parameter(torch.zeros(tokens, width))
+        self.register_buffer("fixed_position", fixed, persistent=False)
         self.dropout = layers[0].dropout
         self.layers = nn.ModuleList(layers)
         self.out = nn.Linear(width, width_out)
@@ -71,10 +86,35 @@ class Block(nn.Module):
 
     def encode(self, embedded: Tensor) -> Tensor:
         """(B, N, hidden) embedded tokens to (B, N, hidden), before `out`."""
-        x = self.dropout(embedded + self.position)
+        position = self.position
+        if self.fixed_position is not None:
+            position = torch.cat([position, self.fixed_position])
+        x = self.dropout(embedded + position)
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def sine_positions(side: int, width: int) -> Tensor:
+    """Positions of a square grid's cells, row by row: sines and cosines of y, then of x.
+
+    The grid spans one period of the slowest wave's 2 pi; wave lengths grow to 10,000 times that.
+
+    Args:
+        side: cells along an edge.
+        width: of a token, a multiple of 4.
+
+    Returns:
+        (side * side, width).
+
+    Source: the two-dimensional encoding of DETR (Carion et al. 2020), which FastMETRO uses.
+    """
+    quarter = width // 4
+    rates = 10_000.0 ** (-torch.arange(quarter) / quarter)
+    phase = 2 * math.pi * (torch.arange(side) + 0.5)[:, None] / side * rates  # (side, quarter)
+    line = torch.cat([phase.sin(), phase.cos()], 1)
+    rows, columns = line[:, None].expand(-1, side, -1), line[None].expand(side, -1, -1)
+    return torch.cat([rows, columns], -1).flatten(0, 1)
 
 
 def initialise(module: nn.Module) -> None:

@@ -13,7 +13,7 @@ from pipeline.objectives.sources import Sources
 from pipeline.seeding import torch_generator
 from pipeline.training import Objective
 
-KINDS = ("parametric", "mesh_pretrain", "mesh_finetune", "pose2d")
+KINDS = ("parametric", "mesh_pretrain", "mesh_finetune", "pose2d", "silhouette")
 
 
 def build_objective(settings: dict, body: Path, sources: Sources) -> Objective:

@@ -65,15 +65,15 @@ class BodyObjective(ImageObjective):
     def validate(self, network: nn.Module) -> dict[str, float]:
         """Mean errors in millimetres on the validation records, `pa_mpjpe` among them.
 
-        The ground truth is posed with each subject's gendered model, both meshes are centred on
-        the pelvis.
+        Under `data.protocol`; without one the ground truth is posed with each subject's gendered
+        model, and both meshes are centred on the pelvis.
         """
         from pipeline.evaluation.measure import measure
         from pipeline.evaluation.protocols import get_protocol
 
         settings = {"image_size": self.size, "batch_size": VALIDATION_BATCH}
         device = next(network.parameters(), torch.empty(0)).device
-        protocol = get_protocol("pw3d_rooted")
+        protocol = get_protocol(self.settings.get("data", {}).get("protocol", "pw3d_rooted"))
         measured = measure(network, self.validation, protocol, self.assets, settings, device)
         return {name: float(values.mean()) for name, values in measured.per_sample.items()}
 
@@ -95,7 +95,7 @@ def open_mixture(settings: dict, sources: Sources, item: dict) -> Mixture:
         datasets[name] = RecordsDataset(
             sources.records[name], sources.iuv.get(name), options, train=True
         )
-    return Mixture(datasets, weights, settings["seed"])
+    return Mixture(datasets, weights, settings["seed"], settings["data"].get("fraction", 1.0))
 
 
 def plain_batches(dataset: RecordsDataset, size: int):

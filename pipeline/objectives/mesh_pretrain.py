@@ -1,5 +1,9 @@
-"""Train the mesh transformer on synthetic heatmaps of motion capture (MPT, Secs. 3.1 and 3.2)."""
+"""Train the mesh transformer on synthetic heatmaps of motion capture (MPT, Secs. 3.1 and 3.2).
 
+Or on what the ablations put in their place: 2D coordinates, silhouettes.
+"""
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,8 +15,9 @@ from pipeline.losses import MeshTargets, mesh_losses
 from pipeline.models.mesh_transformer import TokenMaker
 from pipeline.objectives.ground_truth import GroundTruth
 from pipeline.objectives.sources import Sources
-from pipeline.synthesis.corruption import corrupt
+from pipeline.synthesis.corruption import corrupt, pixel_noise
 from pipeline.synthesis.heatmap_tokens import noisy_tokens
+from pipeline.synthesis.silhouettes import silhouettes
 
 JOINT_SET = "coco17"  # of the pairs
 
@@ -36,6 +41,7 @@ class MeshPretrainObjective:
         self.truth = GroundTruth(assets)
         coco = torch.as_tensor(assets.J_regressor_coco, dtype=torch.float32)
         self.truth.register_buffer("coco", coco, persistent=False)
+        self.faces = np.ascontiguousarray(assets.faces, dtype=np.int32)
 
     def batch(self, step: int, rows: slice) -> dict[str, Tensor]:
         """Rows of the batch of a step: bodies and their joints in a crop."""
@@ -47,14 +53,33 @@ class MeshPretrainObjective:
         self.truth.to(device)
         # The loop has seeded torch by (seed, step); the device's stream follows from it.
         generator = torch.Generator(device).manual_seed(int(torch.randint(2**62, ())))
-        output = network(self.evidence(batch, generator), generator)
-        geometry = self.truth.geometry
-        return mesh_losses(output, self.targets(batch), self.weights, geometry, self.preset)
+        targets = self.targets(batch)
+        if self.settings["network"].get("input") == "silhouettes":
+            evidence = self.outlines(batch, targets, generator)
+        else:
+            evidence = self.evidence(batch, generator)
+        output = network(evidence, generator)
+        return mesh_losses(output, targets, self.weights, self.truth.geometry, self.preset)
+
+    @torch.no_grad()
+    def outlines(
+        self, batch: dict[str, Tensor], targets: MeshTargets, generator: torch.Generator
+    ) -> Tensor:
+        """Silhouettes (B, 1, S, S) of the meshes, with pixel noise in the samples that have any.
+
+        Projected as the targets are, see `targets`.
+        """
+        options, size = self.settings["corruption"], self.settings["network"]["heatmap"]["size"]
+        cam = fit_weak_camera(self.truth.coco @ targets.vertices, batch["keypoints"][..., :2])
+        maps = silhouettes(project_weak(targets.vertices, cam), self.faces, size)
+        std = pixel_noise(len(maps), options["noise_std"], options["noise_probability"], generator)
+        noise = torch.randn(maps.shape, generator=generator, device=maps.device)
+        return maps + std[:, None, None, None] * noise
 
     def evidence(
         self, batch: dict[str, Tensor], generator: torch.Generator
     ) -> Tensor | TokenMaker:
-        """What the network is shown: a maker of heatmap tokens, or corrupted coordinates."""
+        """A maker of heatmap tokens, or corrupted coordinates."""
         options, heatmap = self.settings["corruption"], self.settings["network"]["heatmap"]
         size, patch = heatmap["size"], heatmap["patch"]
         joints = ndc_to_pixels(batch["keypoints"][..., :2], size)
@@ -123,6 +148,11 @@ def build(
     if options["heatmap"]["joint_set"] != JOINT_SET:
         saw = options["heatmap"]["joint_set"]
         raise InputError("network", "heatmap.joint_set", saw, f"{JOINT_SET}, as in the pairs")
+    corruption = settings.get("corruption") or {}
+    if options.get("input") == "silhouettes":
+        for key, off in (("mhm_max", 0), ("jitter", "none")):
+            if corruption.get(key, off) != off:
+                raise InputError("corruption", key, corruption[key], f"{off} with silhouettes")
     source = None
     if settings["training"]["steps"]:
         if sources.pairs is None:

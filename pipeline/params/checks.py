@@ -4,7 +4,7 @@ import re
 
 from pipeline.errors import InputError
 from pipeline.params.reader import Refused, one_of
-from pipeline.params.runs import INIT_PARTS, IUV_LOSSES, WHOLE, uses_iuv
+from pipeline.params.runs import INIT_PARTS, IUV_LOSSES, WHOLE, has_iuv_loss
 from pipeline.params.variants import Run, Runs
 
 FREE = ("image_size", "dropout", "mvm_max", "mask_value", "input")  # shape no weight
@@ -33,7 +33,7 @@ def check_run(tree: dict, runs: Runs, run: Run, path: str) -> None:
         size, inner = settings["network"]["image_size"], settings["network"]["pose_network"]
         if inner["image_size"] != size:
             raise Refused(f"{path}.network.pose_network.image_size", inner["image_size"], size)
-    if uses_iuv(settings):
+    if has_iuv_loss(settings):
         for key in IUV_LOSSES:
             if (settings.get("loss") or {}).get(key) is None:
                 raise Refused(f"{path}.loss.{key}", "nothing", "a number, with auxiliary: "
@@ -50,9 +50,21 @@ def _check_data(tree: dict, data: dict, path: str) -> None:
     for name in (*data["mixture"], data.get("validation")):
         if name is not None and name not in names:
             raise Refused(f"{path}.mixture.{name}", "unknown records", one_of(names, name))
+    _check_protocol_of_validation(data, path)
     total = sum(data["mixture"].values())
     if abs(total - 1) > TOLERANCE:
         raise Refused(f"{path}.mixture", f"shares that sum to {total:g}", "a sum of 1")
+
+
+def _check_protocol_of_validation(data: dict, path: str) -> None:
+    """Refuse a protocol that does not measure bodies in records."""
+    if "protocol" not in data:
+        return
+    from pipeline.evaluation.protocols import PROTOCOLS, Protocol
+
+    choices = [name for name, protocol in PROTOCOLS.items() if isinstance(protocol, Protocol)]
+    if data["protocol"] not in choices:
+        raise Refused(f"{path}.protocol", data["protocol"], one_of(choices, data["protocol"]))
 
 
 def _check_training(settings: dict, path: str) -> None:
@@ -74,14 +86,19 @@ def _check_init(runs: Runs, run: Run, path: str) -> None:
     """Refuse parts that the network does not have, or weights of a network of another shape."""
     network = run.settings["network"]
     parts = (*INIT_PARTS[network["kind"]], WHOLE)
+    absent = "pose_network" if network.get("input") == "image_features" else "backbone"
     for part, source in run.parents.items():
         if part not in parts:
             raise Refused(f"{path}.{part}", "an unknown part", one_of(parts, part))
+        if network["kind"] == "mpt" and part == absent:
+            raise Refused(f"{path}.{part}", f"weights with input {network['input']}",
+                          "backbone with image_features, pose_network with others")  # fmt: skip
         if source not in runs:
             continue
         inner = network if part == WHOLE else network.get(part)
         other = runs[source].settings["network"]
         if part == "backbone":
+            inner = network.get("pose_network", network).get("backbone") or {}
             other = other.get("backbone")
         for key in sorted({*inner, *(other or {})} - set(FREE)):
             if (other or {}).get(key) != inner.get(key):

@@ -26,13 +26,14 @@ class MeanPose:
 
 @dataclass(frozen=True)
 class SimpleBaseline:
-    """2D pose network: a backbone and deconvolutions to heatmaps."""
+    """2D pose network: a backbone and deconvolutions to heatmaps, or to one silhouette."""
 
     kind: Literal["simple_baseline"]
     image_size: ImageSize
     backbone: Backbone
     deconv: list[Positive]
     joint_set: str
+    output: Literal["heatmaps", "silhouette"] = "heatmaps"
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,9 @@ class MeshTransformer:
     camera: Literal["linear", "token"]
     mvm_max: Share
     mask_value: Amount
-    input: Literal["heatmaps", "coordinates", "image_features"] = "heatmaps"
+    input: Literal["heatmaps", "coordinates", "image_features", "silhouettes"] = "heatmaps"
     feature_channels: Positive | None = None
+    positions: Literal["learned", "sine"] = "learned"
 
     def __post_init__(self) -> None:
         if self.heatmap.size % self.heatmap.patch:
@@ -138,8 +140,9 @@ class Mpt:
         object, Tagged({"simple_baseline": SimpleBaseline, "higher_hrnet": HigherHRNet})
     ]
     regressor: MeshTransformer
-    input: Literal["pose_maps", "image_features", "coordinates"]
+    input: Literal["pose_maps", "image_features", "coordinates", "silhouettes"]
     freeze_backbone: bool
+    freeze_batchnorm: bool = False
 
 
 NETWORKS = {

@@ -14,10 +14,16 @@ Init = dict[str, str | None]
 
 @dataclass(frozen=True)
 class Images:
-    """Records that a run draws from, by probability, and those that it is validated on."""
+    """Records that a run draws from, by probability, and those that it is validated on.
+
+    `fraction` keeps a seeded share of the records of each dataset; a smaller share is part of a
+    larger one. `protocol` is how a body is validated.
+    """
 
     mixture: dict[str, Share]
     validation: str | None = None
+    fraction: Share = 1.0
+    protocol: str = "pw3d_rooted"
 
 
 @dataclass(frozen=True)
@@ -133,11 +139,21 @@ class Pose2d(_Run):
     init: Init = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Silhouette(_Run):
+    """Who is foreground, from images; the target is that of rendered IUV."""
+
+    data: Images
+    augmentation: Augmentation
+    init: Init = field(default_factory=dict)
+
+
 OBJECTIVES = {
     "parametric": Parametric,
     "mesh_finetune": MeshFinetune,
     "mesh_pretrain": MeshPretrain,
     "pose2d": Pose2d,
+    "silhouette": Silhouette,
 }
 INIT_PARTS = {
     "mean_pose": (),
@@ -146,7 +162,7 @@ INIT_PARTS = {
     "hmr": ("backbone",),
     "pymaf": ("backbone",),
     "mesh_transformer": (),
-    "mpt": ("pose_network", "regressor"),
+    "mpt": ("pose_network", "backbone", "regressor"),
 }
 WHOLE = "network"  # the part of init that means all of a network
 
@@ -177,11 +193,11 @@ def influences(settings: dict) -> dict:
     """
     kept = {k: settings[k] for k in ("objective", "network", "init", "seed")}
     if not settings["training"]["steps"]:
-        validation = settings["data"].get("validation")
-        return {**kept, "data": {"validation": validation}, "training": {"steps": 0}}
+        judged = {k: v for k, v in settings["data"].items() if k in ("validation", "protocol")}
+        return {**kept, "data": {"validation": None, **judged}, "training": {"steps": 0}}
     training = {k: v for k, v in settings["training"].items() if k not in PASSIVE}
     loss = settings.get("loss") or {}
-    if not uses_iuv(settings):
+    if not has_iuv_loss(settings):
         loss = {k: v for k, v in loss.items() if k not in IUV_LOSSES}
     rest = {k: settings[k] for k in ("data", "corruption", "augmentation") if k in settings}
     if "pairs" in settings["data"]:  # no image, nothing for the colour gain to act on
@@ -189,7 +205,13 @@ def influences(settings: dict) -> dict:
     return {**kept, **rest, "loss": loss, "training": training}
 
 
-def uses_iuv(settings: dict) -> bool:
-    """Return whether a run learns from rendered IUV."""
+def has_iuv_loss(settings: dict) -> bool:
+    """Return whether a run has an auxiliary head that learns from rendered IUV."""
     trained = settings["training"]["steps"] > 0
     return trained and settings["network"].get("auxiliary", "none") != "none"
+
+
+def uses_iuv(settings: dict) -> bool:
+    """Return whether a run learns from rendered IUV, or from the outline of it."""
+    outline = settings["objective"] == "silhouette" and settings["training"]["steps"] > 0
+    return outline or has_iuv_loss(settings)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipeline.data.dataset import RecordsDataset
-from pipeline.data.mixture import Mixture, Passes, Prefetcher, shares
+from pipeline.data.mixture import Mixture, Passes, Prefetcher, kept, shares
 from pipeline.errors import InputError
 from pipeline.seeding import rng
 
@@ -67,6 +67,19 @@ def test_rows_depend_on_seed_and_step_only() -> None:
     assert forwards == backwards[::-1]
     assert forwards != [mixture(seed=1).rows(step, 16) for step in range(20)]
     assert len({tuple(name for name, _ in rows) for rows in forwards}) > 10  # slots are shuffled
+
+
+def test_fractions_are_seeded_and_nested() -> None:
+    everything, few, more = (kept(1000, f, 3, "a") for f in (1.0, 0.001, 0.1))
+    assert (everything == np.arange(1000)).all()
+    assert len(few) == 1 and len(more) == 100 and set(few) < set(more)
+    assert len(kept(4, 0.001, 3, "a")) == 1  # one record at least
+    assert set(kept(1000, 0.1, 4, "a")) != set(more) != set(kept(1000, 0.1, 3, "b"))
+    mixed = Mixture({"a": Counted(1000)}, {"a": 1.0}, 3, 0.1)
+    drawn = [row for step in range(20) for _, row in mixed.rows(step, 10)]
+    assert sorted(drawn) == sorted([*more, *more])  # two passes
+    with pytest.raises(InputError, match="fraction"):
+        kept(10, 0.0, 3, "a")
 
 
 def test_passes_across_the_end() -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.models.build import build_network
-from pipeline.models.transformer import EncoderLayer
+from pipeline.models.transformer import EncoderLayer, sine_positions
 from pipeline.models.upsampling import FixedUpsampling
 from pipeline.synthesis.heatmap_tokens import patch_tokens
 from pipeline.synthesis.heatmaps import heatmaps
@@ -22,13 +22,17 @@ VARIANTS = {
     "mlp": {**TRANSFORMER, "heatmap": {"size": 64, "patch": 8, "grid_projection": "mlp_gelu"}},
     "coordinates": {**TRANSFORMER, "input": "coordinates"},
     "features": {**TRANSFORMER, "input": "image_features", "feature_channels": 32},
+    "silhouettes": {**TRANSFORMER, "input": "silhouettes"},
+    "sine": {**TRANSFORMER, "positions": "sine"},
+    "sine and camera token": {**TRANSFORMER, "positions": "sine", "camera": "token"},
 }
 
 
 def evidence_of(settings: dict, batch: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(1)
-    shape = {"coordinates": (17, 3), "image_features": (32, 2, 2)}.get(settings.get("input"))
-    return torch.randn(batch, *(shape or (17, 64, 64)), generator=generator)
+    shapes = {"coordinates": (17, 3), "image_features": (32, 2, 2), "silhouettes": (1, 64, 64)}
+    shape = shapes.get(settings.get("input"), (17, 64, 64))
+    return torch.randn(batch, *shape, generator=generator)
 
 
 @pytest.fixture
@@ -72,6 +76,29 @@ def test_paper_size(feedforward: int | str, inner: list, assets) -> None:
     if feedforward == 3072:
         assert parts["blocks"] == 56_573_894
         assert count(network) == 71_538_886
+
+
+@pytest.mark.parametrize("size, tokens", [(224, 784), (112, 196)])
+def test_sizes_of_the_maps(size: int, tokens: int, assets) -> None:
+    """Table 10: maps of half the side keep the patches, so they are a quarter of the tokens."""
+    with torch.device("meta"):
+        network = build_network({**PAPER, "heatmap": {"size": size}}, assets)
+    positions = (14 + 431 + tokens) * (1024 + 256 + 64)
+    assert network.grid_tokens == tokens
+    assert count(network.blocks) == blocks_like_metro(
+        (1024, 256, 64), (2051, 512, 128), [3072] * 3, 0) + positions  # fmt: skip
+    with torch.device("meta"):
+        sine = build_network({**PAPER, "heatmap": {"size": size}, "positions": "sine"}, assets)
+    assert count(network) - count(sine) == tokens * (1024 + 256 + 64)
+
+
+def test_sine_positions_tell_every_cell_and_know_rows_from_columns() -> None:
+    found = sine_positions(28, 16).view(28, 28, 16)
+    assert len(found.flatten(0, 1).unique(dim=0)) == 28 * 28
+    torch.testing.assert_close(found[3, 5, :8], found[5, 3, 8:])  # y is coded as x is
+    slowest = 2 * math.pi * 3.5 / 28
+    assert found[3, 0, 0] == pytest.approx(math.sin(slowest))
+    assert found[3, 0, 4] == pytest.approx(math.cos(slowest))
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pipeline.errors import InputError
 from pipeline.models.build import build_network
 from pipeline.models.mpt import decode
 from pipeline.synthesis.heatmaps import heatmaps
@@ -17,8 +18,9 @@ HIGHER = {"kind": "higher_hrnet", "image_size": 64, "width": 8, "modules": [1, 1
         MPT,
         {**MPT, "input": "image_features"},
         {**MPT, "pose_network": HIGHER, "regressor": {**TRANSFORMER, "vertices": 431}},
+        {**MPT, "pose_network": {**POSE, "output": "silhouette"}, "input": "silhouettes"},
     ],
-    ids=["pose_maps", "image_features", "higher_hrnet"],
+    ids=["pose_maps", "image_features", "higher_hrnet", "silhouettes"],
 )
 def test_all_that_is_used_learns(settings: dict, assets, image: Tensor) -> None:
     network = build_network(settings, assets).train()
@@ -42,6 +44,22 @@ def test_frozen_pose_network_stays(change: dict, assets, image: Tensor) -> None:
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert not network.pose_network.training
     assert network.regressor.training
+
+
+def test_frozen_statistics_leave_the_weights_to_learn(assets, image: Tensor) -> None:
+    network = build_network({**MPT, "freeze_batchnorm": True}, assets).train()
+    total(network(image)).backward()
+    state = network.pose_network.state_dict()
+    assert (state["bn1.running_mean"] == 0).all() and network.pose_network.bn1.weight.grad.any()
+    assert network.pose_network.conv1.weight.grad.any() and network.pose_network.training
+
+
+def test_maps_and_input_have_to_agree(assets) -> None:
+    segmentation = {**POSE, "output": "silhouette"}
+    with pytest.raises(InputError, match="1 maps.*17 for pose_maps"):
+        build_network({**MPT, "pose_network": segmentation}, assets)
+    with pytest.raises(InputError, match="17 maps.*1 for silhouettes"):
+        build_network({**MPT, "input": "silhouettes"}, assets)
 
 
 def test_parts_take_pretrained_weights(assets) -> None:

@@ -10,6 +10,7 @@ AUGMENTATION = {"flip": 0.5, "rotation_deg": 30, "rotation_zero": 0.6, "scale": 
 BACKBONE = {"depth": 18, "width": 0.125}
 POSE_NETWORK = {"kind": "simple_baseline", "image_size": 64, "backbone": BACKBONE,
                 "deconv": [16, 16], "joint_set": "coco17"}  # fmt: skip
+SEGMENTATION = POSE_NETWORK | {"output": "silhouette"}
 HMR = {"kind": "hmr", "image_size": 64, "backbone": BACKBONE, "hidden": 32, "dropout": 0.5,
        "iterations": 3, "supervise": "last"}  # fmt: skip
 PYMAF = HMR | {"kind": "pymaf", "deconv": [16, 16, 16], "feature_dims": [8, 5], "feedback": "mesh",
@@ -41,9 +42,9 @@ def image_run(objective: str, network: dict, loss: dict | None, **training: obje
             "training": TRAINING | training}  # fmt: skip
 
 
-def pretrain_run(**training: object) -> dict:
+def pretrain_run(network: dict = TRANSFORMER, **training: object) -> dict:
     """A run on pairs."""
-    return {"objective": "mesh_pretrain", "seed": 0, "network": TRANSFORMER, "init": {},
+    return {"objective": "mesh_pretrain", "seed": 0, "network": network, "init": {},
             "data": {"pairs": "default", "heading": "keep"}, "corruption": CORRUPTION,
             "loss": MESH_LOSS, "training": TRAINING | training}  # fmt: skip
 
@@ -54,6 +55,17 @@ RUNS = {
     "mpt": image_run("mesh_finetune", MPT, MESH_LOSS),
     "pose2d": image_run("pose2d", POSE_NETWORK, {"sigma": 2.0}),
     "mesh": pretrain_run(),
+    "silhouette": image_run("silhouette", SEGMENTATION, None),
+    "mesh_coordinates": pretrain_run(TRANSFORMER | {"input": "coordinates"}),
+    "mesh_silhouettes": pretrain_run(TRANSFORMER | {"input": "silhouettes"})
+    | {"corruption": CORRUPTION | {"mhm_max": 0.0, "jitter": "none"}},
+    "mpt_frozen": image_run("mesh_finetune", MPT | {"freeze_backbone": True}, MESH_LOSS),
+    "mpt_image_features": image_run("mesh_finetune", MPT | {"input": "image_features"}, MESH_LOSS),
+    "mpt_coordinates": image_run("mesh_finetune", MPT | {"input": "coordinates"}, MESH_LOSS),
+    "mpt_silhouettes": image_run(
+        "mesh_finetune", MPT | {"input": "silhouettes", "pose_network": SEGMENTATION}, MESH_LOSS
+    ),
 }
+NOT_VALIDATED = ("mesh_pretrain", "silhouette")  # objectives
 MEAN_POSE = {"objective": "parametric", "seed": 0, "init": {}, "training": {"steps": 0},
              "network": {"kind": "mean_pose", "image_size": 64}}  # fmt: skip

@@ -13,6 +13,7 @@ from pipeline.data.dataset import RecordsDataset
 from pipeline.data.mixture import collate
 from pipeline.errors import InputError
 from pipeline.joints import indices
+from pipeline.losses.silhouette import silhouette_loss
 from pipeline.models.build import build_network
 from pipeline.models.mesh_joints import J14, J14_IN_SPIN24
 from pipeline.objectives.atlas import atlas_flip
@@ -112,9 +113,9 @@ def test_pieces_add_up_to_the_whole_batch(files, name):
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.Dropout):
             module.eval()
-    if name in ("mesh", "mpt"):
+    if name.startswith(("mesh", "mpt")):
         network.eval()
-    if name == "mesh":
+    if name.startswith("mesh"):
         options = {"jitter": "none", "mhm_max": 0.0, "noise_probability": 0.0}
         objective.settings = {**settings, "corruption": CORRUPTION | options}
     batch = objective.batch(0, slice(None))
@@ -176,12 +177,50 @@ def test_fused_tokens_are_those_of_the_dense_heatmaps(files, noise):
     torch.testing.assert_close(fused["joints"], dense["joints"], atol=1e-5, rtol=1e-4)
 
 
-def test_coordinates_instead_of_maps(files):
-    network = RUNS["mesh"]["network"] | {"input": "coordinates"}
-    settings = {**RUNS["mesh"], "network": network}
-    objective = build_objective(settings, files.body, Sources(pairs=files.pairs))
-    terms = objective.losses(objective.network, objective.batch(0, slice(None)), 0)
-    assert all(torch.isfinite(term) for term in terms.values())
+def test_outlines_hold_the_joints_and_little_else(files):
+    """Also of mirrored and turned bodies; and noise is in the samples that have any."""
+    settings = RUNS["mesh_silhouettes"]
+    clean = settings | {"corruption": settings["corruption"] | {"noise_probability": 0.0}}
+    for run in (clean, settings):
+        objective = build_objective(run, files.body, Sources(pairs=files.pairs))
+        batch = objective.batch(1, slice(None))
+        generator = torch.Generator().manual_seed(0)
+        found = objective.outlines(batch, objective.targets(batch), generator)
+        if run is clean:
+            outlines = found
+    size = run["network"]["heatmap"]["size"]
+    assert found.shape == (len(batch["betas"]), 1, size, size)
+    assert set(outlines.unique().tolist()) == {0.0, 1.0}
+    assert (outlines.mean((1, 2, 3)) > 0.05).all() and (outlines.mean((1, 2, 3)) < 0.5).all()
+    limbs = indices("coco17", ("l_knee", "r_knee", "l_shoulder", "r_shoulder", "l_elbow"))
+    cells = ndc_to_pixels(batch["keypoints"][:, limbs], size).long()
+    inside = ((cells >= 0) & (cells < size)).all(-1)
+    column, row = cells.clamp(0, size - 1).unbind(-1)
+    covered = outlines[torch.arange(len(cells))[:, None], 0, row, column] > 0
+    assert covered[inside].float().mean() > 0.9
+    noisy = (found != outlines).flatten(1).any(1)
+    assert noisy.any() and not noisy.all()
+
+
+@pytest.mark.parametrize("change", [{"mhm_max": 0.3}, {"jitter": "isotropic"}])
+def test_silhouettes_have_no_joints_to_mask_or_move(files, change):
+    settings = RUNS["mesh_silhouettes"]
+    settings = settings | {"corruption": settings["corruption"] | change}
+    with pytest.raises(InputError, match=next(iter(change))):
+        build_objective(settings, files.body, Sources(pairs=files.pairs))
+
+
+def test_segmentation_learns_from_labelled_samples_alone(files):
+    sources = Sources({"toy_train": files.train}, {"toy_train": files.iuv})
+    objective = build_objective(RUNS["silhouette"], files.body, sources)
+    batch = objective.batch(0, slice(None))
+    assert batch["part"].shape[1:] == (8, 8)  # of the network's map
+    labelled = batch["has_iuv"]
+    right = (batch["part"] > 0).float()[:, None]
+    wrong = torch.where(labelled[:, None, None, None], right, 1 - right)
+    assert silhouette_loss({"maps": [wrong]}, batch["part"], labelled)["mask"] == 0
+    (term,) = silhouette_loss({"maps": [1 - right]}, batch["part"], labelled).values()
+    assert float(term) == pytest.approx(0.5 * labelled.float().mean())
 
 
 def test_initial_weights_depend_on_the_seed_alone(files):

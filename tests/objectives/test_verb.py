@@ -9,7 +9,7 @@ import torch
 from pipeline.__main__ import main
 from pipeline.checkpoints import load_weights, read_meta
 from pipeline.files import read_json, sha256
-from tests.objectives.settings import MEAN_POSE, RUNS, TRAINING, pretrain_run
+from tests.objectives.settings import MEAN_POSE, NOT_VALIDATED, RUNS, TRAINING, pretrain_run
 
 
 def train(files, out, settings, *more, inputs=True, code=0):
@@ -20,7 +20,7 @@ def train(files, out, settings, *more, inputs=True, code=0):
         arguments += ["--pairs", str(files.pairs)]
     elif inputs:
         arguments += ["--records", f"toy_train={files.train}"]
-    if settings["network"].get("auxiliary") == "iuv":
+    if settings["network"].get("auxiliary") == "iuv" or settings["objective"] == "silhouette":
         arguments += ["--iuv", f"toy_train={files.iuv}"]
     assert main(arguments) == code
     return out / "run"
@@ -34,7 +34,9 @@ def pose2d(files, tmp_path_factory):
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_objective_trains(files, tmp_path, name):
-    validation = ["--records", f"validation={files.validation}"] if name != "mesh" else []
+    validation = ["--records", f"validation={files.validation}"]
+    if RUNS[name]["objective"] in NOT_VALIDATED:
+        validation = []
     out = train(files, tmp_path, RUNS[name], *validation)
     assert not (tmp_path / "checkpoints").exists()
     assert sorted(path.name for path in out.iterdir()) == [
@@ -54,7 +56,7 @@ def test_every_objective_trains(files, tmp_path, name):
     assert read_meta(out / "model.pt")["network"] == RUNS[name]["network"]
 
 
-@pytest.mark.parametrize("name", ["pymaf", "mpt", "mesh"])
+@pytest.mark.parametrize("name", ["pymaf", "mpt", "mesh", "mesh_silhouettes"])
 def test_the_same_bytes_again_with_workers_and_after_an_interruption(files, tmp_path, name):
     first = train(files, tmp_path / "a", RUNS[name])
     settings = RUNS[name]
@@ -64,7 +66,18 @@ def test_the_same_bytes_again_with_workers_and_after_an_interruption(files, tmp_
         assert sha256(first / file) == sha256(second / file), file
 
 
-def interrupt_after(files, out, settings, steps):
+def test_the_course_of_the_scores_survives_an_interruption(files, tmp_path):
+    settings = RUNS["hmr"] | {"training": TRAINING | {"validate_every": 1}}
+    validation = ["--records", f"validation={files.validation}"]
+    whole = read_json(train(files, tmp_path / "a", settings, *validation) / "metrics.json")
+    interrupt_after(files, tmp_path / "b", settings, 2, *validation)
+    resumed = read_json(train(files, tmp_path / "b", settings, *validation) / "metrics.json")
+    assert resumed["course"] == whole["course"]
+    assert [point["step"] for point in whole["course"]] == [0, 1, 2, 3]
+    assert whole["course"][-1]["pa_mpjpe"] == whole["validation"]["pa_mpjpe"] > 0
+
+
+def interrupt_after(files, out, settings, steps, *more):
     """Leave the checkpoint of a training that died after some steps."""
     import pipeline.training as training
 
@@ -81,7 +94,7 @@ def interrupt_after(files, out, settings, steps):
     training._Loop._milestones = dying
     try:
         with pytest.raises(Died):
-            train(files, out, settings, "--checkpoint-every", "1")
+            train(files, out, settings, "--checkpoint-every", "1", *more)
     finally:
         training._Loop._milestones = real
     assert list((out / "checkpoints").glob("*.ckpt"))
