@@ -5,6 +5,10 @@ import numpy as np
 
 from pipeline.errors import InputError
 
+# sizes alone: joined with the flag for RGB they decode to colour
+REDUCED = {1: cv2.IMREAD_GRAYSCALE, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+           4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8}  # fmt: skip
+
 
 def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     """Return an RGB image (h, w, 3) uint8 as JPEG bytes."""
@@ -19,15 +23,13 @@ def decode_jpeg(data: bytes, where: object, shrink: int = 1) -> np.ndarray:
         InputError: if the bytes are truncated or no image. A decoder alone would fill what is
             missing with grey.
     """
-    mode = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2,
-            4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}[shrink]  # fmt: skip
     image = None
     if any(end in data[-1024:] for end in (b"\xff\xd9", b"IEND")):
         try:
-            flags = mode | cv2.IMREAD_IGNORE_ORIENTATION
+            flags = REDUCED[shrink] | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
             image = cv2.imdecode(np.frombuffer(data, "u1"), flags)
         except cv2.error:
             image = None
     if image is None:
         raise InputError(where, "image", f"{len(data)} bytes, truncated or no image", "a JPEG")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
