@@ -28,6 +28,7 @@ VERBS = {
     "figures": "pipeline.evaluation.figures",
     "contact-sheet": "pipeline.rendering.contact_sheet",
     "report": "pipeline.evaluation.report",
+    "import-checkpoint": "pipeline.importing.verb",
     "doctor": "pipeline.doctor",
 }
 

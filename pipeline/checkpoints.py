@@ -58,7 +58,8 @@ def read_meta(path: Path | str) -> dict:
     """
     content = read_safely(path)
     if not isinstance(content, dict) or not isinstance(content.get("meta"), str):
-        raise InputError(path, "meta", "nothing", "a model.pt written by the verb train")
+        expected = "a model.pt of the verb train, or what import-checkpoint wrote"
+        raise InputError(path, "meta", "nothing", expected)
     return json.loads(content["meta"])
 
 
@@ -69,7 +70,14 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
         InputError: if the file is missing, damaged, holds more than tensors and plain values,
             or no state dict is found in it.
     """
+    return _load(path)[0]
+
+
+def _load(path: Path | str) -> tuple[dict[str, Tensor], dict]:
+    """Return the tensors, and the metadata where the file is one of ours."""
     content = read_safely(path)
+    meta = content.get("meta") if isinstance(content, dict) else None
+    meta = json.loads(meta) if isinstance(meta, str) else {}
     for name in CONTAINERS:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
@@ -81,7 +89,7 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
             # mmpose's two prefixes go only together: `backbone.` alone is a part of a network
             if len(prefixes) == 1 or all(any(k.startswith(p) for k in content) for p in prefixes):
                 content = {_strip(key, prefixes): value for key, value in content.items()}
-    return {k: v.float() if v.is_floating_point() else v for k, v in content.items()}
+    return {k: v.float() if v.is_floating_point() else v for k, v in content.items()}, meta
 
 
 def load_into(network: nn.Module, path: Path | str, part: str | None = None) -> str:
@@ -104,7 +112,10 @@ def load_into(network: nn.Module, path: Path | str, part: str | None = None) -> 
     """
     part = None if part in (None, "network") else part
     target, expected = _target(network, part, path)
-    found, spare = _select(load_weights(path), expected, part)
+    state, meta = _load(path)
+    if part is None:
+        _check_means(network, meta.get("mean"), path)
+    found, spare = _select(state, expected, part)
     unknown = [k for k in found if k not in expected]
     unfilled = [k for k in expected if k not in found and not k.endswith(COUNTER)]
     shapes = [f"{k} {tuple(found[k].shape)} for {tuple(expected[k].shape)}"
@@ -117,6 +128,22 @@ def load_into(network: nn.Module, path: Path | str, part: str | None = None) -> 
     target.load_state_dict(found, strict=False)  # what may lack was checked above
     line = f"{part or 'network'}: {len(found)} of {len(expected)} keys from {path}"
     return line + (f", not needed: {_named(spare)}" if spare else "")
+
+
+def _check_means(network: nn.Module, means: dict | None, path: Path | str) -> None:
+    """Refuse weights that start from other mean parameters than the network's body.
+
+    Only imported files name theirs, and only where they differ from the body's.
+    """
+    body = getattr(network, "body", None)
+    for name, buffer in (("pose6d", "mean_pose"), ("betas", "mean_betas"), ("cam", "mean_cam")):
+        own = getattr(body, buffer, None)
+        if not means or own is None:
+            return
+        given = torch.tensor(means[name], dtype=own.dtype, device=own.device)
+        if given.shape != own[0].shape or not torch.allclose(given, own[0], atol=1e-5):
+            expected = "a body with the smpl_mean_params.npz that the weights were trained with"
+            raise InputError(path, f"mean {name}", "other values than the body's", expected)
 
 
 def read_safely(source: Path | str | io.BytesIO) -> object:
