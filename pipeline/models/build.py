@@ -11,6 +11,7 @@ KINDS = {
     kind: f"pipeline.models.{kind}"
     for kind in (
         "mean_pose",
+        "mean_hand",
         "hmr",
         "pymaf",
         "mpt",

@@ -25,6 +25,14 @@ class MeanPose:
 
 
 @dataclass(frozen=True)
+class MeanHand:
+    """Predicts the mean hand for every image."""
+
+    kind: Literal["mean_hand"]
+    image_size: ImageSize
+
+
+@dataclass(frozen=True)
 class SimpleBaseline:
     """2D pose network: a backbone and deconvolutions to heatmaps, or to one silhouette."""
 
@@ -147,6 +155,7 @@ class Mpt:
 
 NETWORKS = {
     "mean_pose": MeanPose,
+    "mean_hand": MeanHand,
     "simple_baseline": SimpleBaseline,
     "higher_hrnet": HigherHRNet,
     "hmr": Hmr,

@@ -157,6 +157,7 @@ OBJECTIVES = {
 }
 INIT_PARTS = {
     "mean_pose": (),
+    "mean_hand": (),
     "simple_baseline": ("backbone",),
     "higher_hrnet": (),
     "hmr": ("backbone",),

@@ -52,7 +52,7 @@ def test_wrong_settings_are_refused(settings: dict, message: str) -> None:
 
 
 def test_unknown_kind_is_refused() -> None:
-    with pytest.raises(InputError, match="one of mean_pose, hmr, pymaf, mpt"):
+    with pytest.raises(InputError, match="one of mean_pose, mean_hand, hmr, pymaf, mpt"):
         build_network({"kind": "spin"}, None)
     assert list(KINDS) == [name.rsplit(".", 1)[1] for name in KINDS.values()]
 

@@ -12,6 +12,7 @@ from pipeline.params.networks import NETWORKS
 
 SETTINGS = {
     "mean_pose": "mean_pose.MeanPoseSettings",
+    "mean_hand": "mean_hand.MeanHandSettings",
     "hmr": "hmr.HMRSettings",
     "pymaf": "pymaf.PyMAFSettings",
     "mpt": "mpt.MPTSettings",
