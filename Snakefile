@@ -30,7 +30,7 @@ wildcard_constraints:
     run="[A-Za-z0-9_.+=-]+",
     seed="[0-9]+",
     protocol="[A-Za-z0-9_]+",
-    table="[A-Za-z0-9_]+(/[A-Za-z0-9_]+)?",
+    table="(?!miniatures/)[A-Za-z0-9_]+(/[A-Za-z0-9_]+)?",
 
 
 include: "pipeline/rules/source.smk"

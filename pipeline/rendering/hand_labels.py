@@ -6,12 +6,21 @@ import numpy as np
 
 from pipeline.body.hands import HandModel
 from pipeline.records import Records
+from pipeline.rendering.iuv import Atlas
 from pipeline.rendering.labels import Placed
 
 
 def holds_hands(records: Records) -> bool:
     """Return whether a records file is of hands: as parameters or as meshes."""
     return records.mano_valid is not None or records.hand_vertices is not None
+
+
+def hand_surface(hand: HandModel) -> Atlas:
+    """Return a hand's faces with the joint, from 1, that moves each most, and no coordinates."""
+    faces = np.ascontiguousarray(hand.model.faces, np.int32)
+    joint = hand.model.lbs_weights[faces].sum(1).argmax(1)
+    uv = np.tile(np.array([1, 0], np.float32), (len(faces), 3, 1))
+    return Atlas((joint + 1).astype(np.uint8), uv, faces)
 
 
 def place_hands(records: Records, hand: HandModel, rows: Sequence[int]) -> dict[int, Placed]:

@@ -32,19 +32,25 @@ _FALLBACKS = [("l_shoulder", "r_shoulder"), ("l_hip", "r_hip"),
 _SUFFIXES = ("_lsp", "_h36m", "_mpii", "_op", "_mpi", "_coco", "_smpl")
 
 
-def _plain_names(joint_set: str) -> dict[str, int]:
-    """Return joint name without its definition's suffix -> index; the first one counts."""
+def _plain_names(joint_set: str, shown: np.ndarray | None) -> dict[str, int]:
+    """Return joint name without its definition's suffix -> index; the first one shown counts."""
     names: dict[str, int] = {}
     for index, name in enumerate(JOINT_SETS[joint_set]):
         for suffix in _SUFFIXES:
             name = name.removesuffix(suffix)
-        names.setdefault(name, index)
+        if name not in names or (shown is not None and shown[index] > shown[names[name]]):
+            names[name] = index
     return names
 
 
-def skeleton_edges(joint_set: str) -> list[tuple[int, int]]:
-    """Return the bones of a joint set as pairs of indices, found by the joints' names."""
-    names = _plain_names(joint_set)
+def skeleton_edges(joint_set: str, shown: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """Return the bones of a joint set as pairs of indices, found by the joints' names.
+
+    Args:
+        joint_set: key of `joints.JOINT_SETS`.
+        shown: (J,) bool; of a joint that the set marks twice, such as SPIN's 49, one of these.
+    """
+    names = _plain_names(joint_set, shown)
     pairs = [(f"{side}_{a}", f"{side}_{b}") for a, b in _LIMBS for side in "lr"]
     for chain in _CHAINS:
         present = [name for name in chain if name in names]
@@ -73,7 +79,7 @@ def draw_skeleton(
     # sub-pixel positions: cv2 counts in 1/16 pixel and puts 0 at the first pixel's centre
     at = np.round(np.clip(np.nan_to_num(joints) - 0.5, -4096, 8192) * 16).astype(int)
     thick = max(1, round(max(image.shape[:2]) / 160))
-    for a, b in skeleton_edges(joint_set):
+    for a, b in skeleton_edges(joint_set, shown):
         if shown[a] and shown[b]:
             colour = _side_colour(names[a], names[b])
             cv2.line(out, at[a].tolist(), at[b].tolist(), colour, thick, cv2.LINE_AA, 4)
@@ -157,7 +163,7 @@ def sheet(
     Args:
         images: (H, W, 3) uint8 RGB, of any sizes; cells take the largest.
         columns: pictures per row.
-        labels: one per picture; empty ones leave no caption.
+        labels: one per picture, cut to its width; empty ones leave no caption.
     """
     height = max(image.shape[0] for image in images)
     width = max(image.shape[1] for image in images)
@@ -167,7 +173,19 @@ def sheet(
         top, left = k // columns * height, k % columns * width
         out[top : top + image.shape[0], left : left + image.shape[1]] = image
         if labels is not None and labels[k]:
-            for thick, colour in ((3, (0, 0, 0)), (1, (255, 255, 255))):
-                cv2.putText(out, labels[k], (left + 4, top + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.35,
-                            colour, thick, cv2.LINE_AA)  # fmt: skip
+            cell = out[top : top + height, left : left + width]
+            _caption(cell, labels[k])
     return out
+
+
+def _caption(cell: np.ndarray, text: str) -> None:
+    """Write on a dark band of a picture, leaving out the middle of a text that is too long."""
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.35
+    shown, cut = text, 0
+    while cut < len(text) and cv2.getTextSize(shown, font, scale, 1)[0][0] > cell.shape[1] - 8:
+        cut += 1
+        keep = len(text) - cut
+        shown = f"{text[: keep // 3]}..{text[len(text) - (keep - keep // 3) :]}"
+    width = cv2.getTextSize(shown, font, scale, 1)[0][0]
+    cell[:16, : width + 8] //= 3
+    cv2.putText(cell, shown, (4, 12), font, scale, (255, 255, 255), 1, cv2.LINE_AA)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.__main__ import VERBS
 from pipeline.evaluation.protocols import PROTOCOLS
+from pipeline.evaluation.shape_protocols import HandProtocol
 from pipeline.params import Params, Run
 from pipeline.params.jobs import Job
 
@@ -177,6 +178,12 @@ def protocol_raw(params: Params, job: Job) -> str | None:
     if not getattr(PROTOCOLS[job["protocol"]], "needs_raw", False):
         return None
     return protocol_records(params, job).rpartition("_")[0]
+
+
+def floor(protocol: str) -> dict[str, str]:
+    """Return the run without weights that a protocol can measure, and its seed."""
+    hands = isinstance(PROTOCOLS[protocol], HandProtocol)
+    return {"run": "mean_hand" if hands else "mean_pose", "seed": "0"}
 
 
 def drawn(params: Params, section: str) -> list[tuple[str, int]]:

@@ -152,6 +152,24 @@ class Plan:
         manifest = input.get("manifest")
         return f"--raw {self._folder(manifest)}" if manifest else ""
 
+    def on_miniatures(self, asked: Asked) -> Asked:
+        """Return what `asked` says of the evaluation of the mean body or hand by a protocol."""
+        return lambda w: asked({**phases.floor(w.protocol), "protocol": w.protocol})
+
+    def miniature_protocol(self, wildcards: Any) -> dict[str, str]:
+        """Return the files that a protocol reads of the miniatures."""
+        job = {"protocol": wildcards.protocol}
+        floor = phases.floor(wildcards.protocol)
+        records = phases.protocol_records(self.params, job)
+        found = {
+            "records": f"data/miniatures/records/{records}.h5",
+            "weights": f"data/miniatures/runs/{floor['run']}/seed{floor['seed']}/model.pt",
+        }
+        dataset = phases.protocol_raw(self.params, job)
+        if dataset:
+            found["manifest"] = f"data/miniatures/{dataset}.manifest.json"
+        return found
+
     def table_metrics(self, wildcards: Any) -> list[str]:
         """Return the metrics files that a table shows."""
         runs = self.params.table_runs(wildcards.table)

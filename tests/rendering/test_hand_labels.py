@@ -7,7 +7,7 @@ from pipeline.convert.common import project
 from pipeline.records import Records
 from pipeline.rendering.contact_sheet import contact_sheet
 from pipeline.rendering.hand_labels import holds_hands, place_hands
-from pipeline.rendering.overlay import skeleton_edges
+from pipeline.rendering.overlay import part_palette, skeleton_edges
 from tests.convert import test_complement, test_freihand
 from tests.convert.demo_miniature import Miniature, make
 
@@ -38,8 +38,12 @@ def test_placed_hands_project_onto_their_joints(case) -> None:
 def test_hands_have_a_contact_sheet(case) -> None:
     mini, records = case
     sheet = contact_sheet(records.path, None, mini.body, 2)
-    view, joints, mesh = sheet[:192, :192], sheet[:192, 192:384], sheet[:192, 384:576]
+    assert sheet.shape == (192, 2 * 4 * 192, 3)
+    view, joints, mesh, parts = np.split(sheet[16:, : 4 * 192], 4, axis=1)  # below the caption
     assert (view != joints).any() and (view != mesh).any()
+    colours = np.unique(parts.reshape(-1, 3), axis=0)
+    shown = {tuple(colour) for colour in part_palette()[1:]} & set(map(tuple, colours))
+    assert len(shown) > 4  # palm and fingers
 
 
 def test_fingers_hang_on_the_wrist() -> None:

@@ -13,6 +13,7 @@ from pipeline.body.joints_from_body import JointsFromBody
 from pipeline.body.smpl import SMPLLayer
 from pipeline.data.crops import crop_affine
 from pipeline.records import Records, RecordsWriter
+from pipeline.rendering.contact_sheet import contact_sheet
 from pipeline.rendering.labels import LabelledBodies
 from pipeline.rendering.rasterizer import rasterize
 from pipeline.rotations import axis_angle_to_matrix
@@ -127,4 +128,15 @@ def test_contact_sheet(records_path, body_path, maps, tmp_path):
     arguments = ["--records", records_path, "--body", body_path, "--iuv", maps, "--out", out]
     assert main(["contact-sheet", *map(str, arguments), "--count", "5"]) == 0
     picture = cv2.imread(str(out))
-    assert picture.shape == (2 * 192, 3 * 4 * 192, 3)
+    assert picture.shape == (3 * 192, 2 * 4 * 192, 3)
+
+
+def test_without_maps_the_parts_are_those_of_the_labels(records_path, body_path, maps):
+    """Drawn at the sheet's resolution, they cover what the stored maps cover."""
+    drawn, stored = (
+        contact_sheet(records_path, given, body_path, 1)[20:, 3 * 192 :].astype(int)
+        for given in (None, maps)
+    )
+    assert drawn.shape == stored.shape
+    assert (np.abs(drawn - stored).sum(2) < 60).mean() > 0.9
+    assert (drawn.max(2) > 120).mean() > 0.05

@@ -26,6 +26,14 @@ def test_bones_join_neighbours_and_reach_every_joint(name):
     assert len(loose) <= (2 if name == "spin24" else 0), loose
 
 
+def test_a_joint_marked_twice_is_joined_where_it_is_labelled():
+    names = JOINT_SETS["spin49"]
+    shown = np.array([not name.endswith("_op") for name in names])
+    edges = skeleton_edges("spin49", shown)
+    assert len(edges) > 15 and all(shown[a] and shown[b] for a, b in edges)
+    assert (names.index("l_hip_lsp"), names.index("l_knee")) in edges
+
+
 def test_left_is_orange_and_lost_joints_are_left_out():
     joints, confidence = np.full((17, 2), np.nan), np.zeros(17)
     names = JOINT_SETS["coco17"]
@@ -63,3 +71,12 @@ def test_sheet_takes_pictures_of_any_size():
     out = sheet(pictures, 2, ["a", "", "b"])
     assert out.shape == (60, 40, 3)
     assert (out[:10, 25:40] == 255).all()
+
+
+def test_captions_stay_inside_their_picture():
+    pictures = [np.full((40, 96, 3), 90, np.uint8)] * 2
+    out = sheet(pictures, 2, ["images/train_0/a_very_long_name_000123.jpg", ""])
+    changed = (out != 90).any(2)
+    assert changed[:16, :90].any() and not changed[:, 96:].any() and not changed[20:].any()
+    ends = [sheet(pictures[:1], 1, [f"{'x' * 60}{end}"]) for end in ("1.jpg", "2.jpg")]
+    assert (ends[0] != ends[1]).any()  # what tells two names apart is their end
