@@ -1,5 +1,6 @@
 """Device, strategy and precision of a training, as Lightning Fabric takes them."""
 
+import importlib.util
 import platform
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from lightning_fabric.plugins.precision import MixedPrecision
 from pipeline.errors import InputError
 
 PRECISIONS = {"auto": None, "32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
+
+STRATEGIES = ("auto", "ddp", "deepspeed", "deepspeed_stage_1", "deepspeed_stage_2")
 
 
 class Autocast(MixedPrecision):
@@ -32,10 +35,10 @@ def build_fabric(settings: dict) -> Fabric:
     rounding, while runs on a CPU with one number of threads are equal bit for bit.
 
     Args:
-        settings: devices, strategy, precision.
+        settings: devices, strategy, precision, accumulate, clip_norm.
 
     Raises:
-        InputError: for a precision that is unknown or not available on the device, or more
+        InputError: for a precision or strategy that is unknown or not available here, or more
             GPUs than there are.
     """
     cuda = torch.cuda.is_available()
@@ -43,6 +46,7 @@ def build_fabric(settings: dict) -> Fabric:
         expected = f"at most the {torch.cuda.device_count()} GPUs that this process may use"
         raise InputError("training", "devices", settings["devices"], expected)
     device = "cuda" if cuda else "cpu"
+    check_strategy(settings, device)
     precision = resolve_precision(str(settings["precision"]), device)
     torch.set_float32_matmul_precision("high" if cuda else "highest")
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -54,6 +58,24 @@ def build_fabric(settings: dict) -> Fabric:
         precision=None if mixed else precision,
         plugins=[Autocast(precision, device)] if mixed else None,
     )
+
+
+def check_strategy(settings: dict, device: str) -> None:
+    """Refuse a strategy that is unknown or that this machine cannot follow.
+
+    Raises:
+        InputError: if so.
+    """
+    name = settings["strategy"]
+    if name not in STRATEGIES:
+        raise InputError("training", "strategy", name, " or ".join(STRATEGIES))
+    if not name.startswith("deepspeed"):
+        return
+    if importlib.util.find_spec("deepspeed") is None:
+        expected = "the package deepspeed (pip install deepspeed), or auto or ddp"
+        raise InputError("training", "strategy", f"{name}, which is not installed", expected)
+    if device == "cpu":
+        raise InputError("training", "strategy", f"{name} on a CPU", "GPUs, or auto or ddp")
 
 
 def resolve_precision(name: str, device: str) -> str:

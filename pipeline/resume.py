@@ -23,7 +23,7 @@ KEPT = 2
 DIGITS = 64
 # Keys of `training` that do not restart it. Another number of threads continues it, too, though
 # its sums are then rounded otherwise.
-PASSIVE = ("workers", "checkpoint_every", "threads")
+PASSIVE = ("workers", "checkpoint_every", "checkpoint_activations", "threads")
 
 
 def fingerprint(settings: dict, inputs: dict[str, Path | str]) -> str:

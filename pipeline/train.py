@@ -62,8 +62,8 @@ def read_settings(args: argparse.Namespace) -> dict:
     given = {"threads": args.threads, "workers": args.workers,
              "checkpoint_every": args.checkpoint_every}  # fmt: skip
     given = {key: value for key, value in given.items() if value is not None}
-    training = {"workers": 0, "checkpoint_every": 500} | settings["training"] | given
-    return {**settings, "training": training}
+    defaults = {"workers": 0, "checkpoint_every": 500, "checkpoint_activations": False}
+    return {**settings, "training": defaults | settings["training"] | given}
 
 
 def run(settings: dict, sources: Sources, inputs: dict, args: argparse.Namespace) -> None:

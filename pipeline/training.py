@@ -20,6 +20,7 @@ from pipeline.data.mixture import Prefetcher
 from pipeline.errors import InputError
 from pipeline.fabric import build_fabric
 from pipeline.history import History, Reporter, duration
+from pipeline.models.transformer import recompute_activations
 from pipeline.pieces import label_shares, split
 from pipeline.resume import CheckpointFolder
 from pipeline.schedules import build_optimizer, check_schedule, learning_rate
@@ -149,6 +150,9 @@ class _Loop:
         period = 1 if fabric.device.type == "cpu" else READ_EVERY
         self.history = History(self.steps, period)
         self.network.train()
+        if settings["checkpoint_activations"] and not recompute_activations(self.network):
+            raise InputError("training", "checkpoint_activations", "true without such layers",
+                             "a network with transformer layers, or false")  # fmt: skip
         if settings["channels_last"]:
             self.network.to(memory_format=torch.channels_last)
         network = self.network

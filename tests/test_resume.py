@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from pipeline import files
+from pipeline.checkpoints import load_weights
 from pipeline.errors import InputError
 from pipeline.resume import KEPT, CheckpointFolder, fingerprint
 from tests.tiny_training import SETTINGS, TinyObjective, main, train
@@ -150,12 +152,12 @@ def start(tmp_path, name, *options):
                "--checkpoints", str(folder / "checkpoints"), *options]  # fmt: skip
     return subprocess.Popen(
         command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
 
 
 def output(process):
-    text = process.communicate(timeout=60)[0]
+    text = process.communicate(timeout=120)[0]
     assert process.returncode == 0, text
     return text
 
@@ -183,12 +185,42 @@ def test_killed_at_random_moments(tmp_path):
         assert files.sha256(tmp_path / "killed" / name) == files.sha256(tmp_path / "whole" / name)
 
 
-@pytest.mark.slow
-def test_two_processes_equal_one(tmp_path):
-    """DDP over gloo: the global batch is split, the losses are those of one process."""
-    for name, devices in (("one", "1"), ("two", "2")):
-        (tmp_path / name).mkdir()
-        output(start(tmp_path, name, "--steps", "12", "--plain", "--devices", devices))
-    one, two = (files.read_json(tmp_path / name / "history.json") for name in ("one", "two"))
-    for row, other in zip(one, two, strict=True):
+DDP = ("--steps", "12", "--devices", "2", "--accumulate", "2")
+
+
+def killed_with_its_children(tmp_path, name, *options):
+    """Kill a training and the processes that it started once a checkpoint is there."""
+    process = start(tmp_path, name, *options, "--delay", "0.2")
+    deadline = time.monotonic() + 120
+    while newest(tmp_path / name / "checkpoints") == "":
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def test_two_killed_processes_that_accumulate_equal_one(tmp_path):
+    """DDP over gloo: the losses and weights of one process with the same global batch."""
+    (tmp_path / "two").mkdir()
+    killed_with_its_children(tmp_path, "two", *DDP, "--plain")
+    assert output(start(tmp_path, "two", *DDP, "--plain")).count("resuming from step") == 1
+    one = tmp_path / "one"
+    main(["--checkpoints", str(one / "checkpoints"), "--out", str(one), *DDP[:2], "--plain"])
+    histories = (files.read_json(tmp_path / name / "history.json") for name in ("one", "two"))
+    for row, other in zip(*histories, strict=True):
         assert row == pytest.approx(other, rel=1e-5)
+    weights, others = (load_weights(tmp_path / name / "model.pt") for name in ("one", "two"))
+    for key, value in weights.items():
+        assert torch.allclose(value, others[key], rtol=1e-4, atol=1e-6), key
+
+
+@pytest.mark.slow
+def test_two_killed_processes_end_with_the_same_bits(tmp_path):
+    """Dropout and running statistics included: these belong to a process, not to the batch."""
+    for name in ("killed", "whole"):
+        (tmp_path / name).mkdir()
+    killed_with_its_children(tmp_path, "killed", *DDP)
+    for name in ("killed", "whole"):
+        output(start(tmp_path, name, *DDP))
+    for name in ("model.pt", "history.json"):
+        assert files.sha256(tmp_path / "killed" / name) == files.sha256(tmp_path / "whole" / name)

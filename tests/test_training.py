@@ -140,11 +140,20 @@ def test_validation_at_the_end_only(tmp_path):
     [({"selection": "validation"}, TinyObjective, "without validation records"),
      ({"selection": "validation"}, Validated, "validate_every: 0"),
      ({"selection": "paper"}, TinyObjective, "selection"),
+     ({"strategy": "fsdp"}, TinyObjective, "strategy: saw fsdp, expected auto or ddp"),
      ({"batch_size": 7, "accumulate": 2}, TinyObjective, "multiple of devices x accumulate = 2")],
 )  # fmt: skip
 def test_contradictions_are_refused(tmp_path, changes, objective, message):
     with pytest.raises(InputError, match=message):
         run(tmp_path, objective=objective, **changes)
+
+
+@pytest.mark.parametrize("there, message", [(None, "not installed"), (object(), "on a CPU")])
+def test_deepspeed_is_refused_where_it_cannot_run(tmp_path, monkeypatch, there, message):
+    monkeypatch.setattr("pipeline.fabric.importlib.util.find_spec", lambda name: there)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match=f"strategy: saw deepspeed_stage_2.* {message}"):
+        run(tmp_path, strategy="deepspeed_stage_2")
 
 
 def test_history_rows_are_bounded_means():

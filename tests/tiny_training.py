@@ -21,7 +21,8 @@ SETTINGS = {
     "steps": 12, "batch_size": 8, "optimizer": "adam", "lr": 0.01, "weight_decay": 0.0,
     "warmup": 0.1, "decay": "cosine", "clip_norm": 1.0, "precision": "32", "channels_last": True,
     "compile": False, "accumulate": 1, "devices": 1, "strategy": "auto", "workers": 0,
-    "checkpoint_every": 3, "validate_every": 0, "selection": "last",
+    "checkpoint_activations": False, "checkpoint_every": 3, "validate_every": 0,
+    "selection": "last",
 }  # fmt: skip
 
 
@@ -82,10 +83,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--delay", type=float, default=0.0)
     parser.add_argument("--devices", type=int, default=1)
+    parser.add_argument("--accumulate", type=int, default=1)
     parser.add_argument("--plain", action="store_true", help="neither dropout nor statistics")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     settings = SETTINGS | {"steps": args.steps, "devices": args.devices,
+                           "accumulate": args.accumulate,
                            "strategy": "ddp" if args.devices > 1 else "auto"}  # fmt: skip
     network = {"dropout": 0.0, "norm": False} if args.plain else {}
     objective = TinyObjective(settings, delay=args.delay, **network)

@@ -5,6 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from pipeline.models.precision import full_precision
 
@@ -31,9 +32,15 @@ class EncoderLayer(nn.Module):
         self.contract = nn.Linear(feedforward, width)
         self.feedforward_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.dropout = nn.Dropout(dropout)
+        self.recompute = False  # activations in the backward pass instead of keeping them
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, width) to the same shape."""
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(self._forward, x, use_reentrant=False)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
         batch, tokens, width = x.shape
         split = (batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = self.qkv(x).view(split).permute(2, 0, 3, 1, 4)  # (B, heads, N, d)
@@ -42,6 +49,18 @@ class EncoderLayer(nn.Module):
         x = self.attention_norm(x + self.dropout(mixed))
         mixed = self.contract(F.gelu(self.expand(x)))
         return self.feedforward_norm(x + self.dropout(mixed))
+
+
+def recompute_activations(network: nn.Module) -> int:
+    """Let all encoder layers of a network keep their inputs only; return how many there are.
+
+    The backward pass computes a layer again before it needs it, with the same random numbers: the
+    same gradients bit for bit, for a third more arithmetic and a fraction of the memory.
+    """
+    layers = [module for module in network.modules() if isinstance(module, EncoderLayer)]
+    for layer in layers:
+        layer.recompute = True
+    return len(layers)
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from pipeline.params.networks import Network
 from pipeline.params.reader import Amount, Count, Positive, Range, Share, Tagged, read
 from pipeline.params.sections import Augmentation, Training
 
-PASSIVE = ("threads", "workers", "checkpoint_every")  # of training: change no result
+# Of training: change no result.
+PASSIVE = ("threads", "workers", "checkpoint_every", "checkpoint_activations")
 IUV_LOSSES = ("iuv_index", "iuv_annotation", "iuv_uv", "iuv_size")
 Init = dict[str, str | None]
 

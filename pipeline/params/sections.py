@@ -150,10 +150,11 @@ class Training:
     compile: bool
     accumulate: Positive
     devices: Positive
-    strategy: str
+    strategy: Literal["auto", "ddp", "deepspeed", "deepspeed_stage_1", "deepspeed_stage_2"]
     threads: Positive
     workers: Count
     checkpoint_every: Positive
+    checkpoint_activations: bool
     validate_every: Count
     selection: Literal["last", "validation"]
     steps: Count | None = None

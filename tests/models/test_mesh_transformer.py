@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.models.build import build_network
-from pipeline.models.transformer import EncoderLayer, sine_positions
+from pipeline.models.transformer import EncoderLayer, recompute_activations, sine_positions
 from pipeline.models.upsampling import FixedUpsampling
 from pipeline.synthesis.heatmap_tokens import patch_tokens
 from pipeline.synthesis.heatmaps import heatmaps
@@ -264,3 +264,36 @@ def test_bfloat16_output_is_float32(network: nn.Module) -> None:
         mixed = network(maps)
     assert mixed["vertices"][6890].dtype == torch.float32
     torch.testing.assert_close(mixed["joints"], exact["joints"], atol=0.02, rtol=0)
+
+
+def step_and_saved_bytes(network: nn.Module) -> tuple[dict[str, Tensor], int]:
+    """Gradients of a training step, and the bytes that its graph kept for them."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    network.train().zero_grad()
+    torch.manual_seed(3)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = network(evidence_of(TRANSFORMER), torch.Generator().manual_seed(4))
+        loss = (
+            output["vertices"][6890].square().sum() + output["joints"].sum() + output["cam"].sum()
+        )
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in network.named_parameters()}
+    return {"loss": loss.detach(), **gradients}, sum(kept.values())
+
+
+def test_recomputed_activations_give_the_same_bits_and_are_not_kept(assets):
+    settings = {**TRANSFORMER, "dropout": 0.1, "layers": 4}
+    torch.manual_seed(0)
+    network = build_network(settings, assets)
+    plain, bytes_plain = step_and_saved_bytes(network)
+    assert recompute_activations(network) == 4 * len(settings["hidden"])
+    again, bytes_again = step_and_saved_bytes(network)
+    for name, value in plain.items():
+        assert torch.equal(value, again[name]), name
+    assert bytes_again < bytes_plain / 3

@@ -2,6 +2,11 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -64,6 +69,35 @@ def test_the_same_bytes_again_with_workers_and_after_an_interruption(files, tmp_
     second = train(files, tmp_path / "b", settings, "--workers", "3")
     for file in ("model.pt", "history.csv", "metrics.json"):
         assert sha256(first / file) == sha256(second / file), file
+
+
+def test_killed_pretraining_ends_with_the_same_bytes(files, tmp_path):
+    """SIGKILL to the verb's process in the middle of its steps."""
+    settings = pretrain_run(steps=30, workers=1, checkpoint_every=3)
+    whole = train(files, tmp_path / "whole", settings)
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "pipeline", "train", "--settings", json.dumps(settings),
+               "--body", str(files.body), "--pairs", str(files.pairs), "--out", str(out / "run"),
+               "--checkpoints", str(out / "checkpoints")]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list((out / "checkpoints").glob("*.ckpt")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and not (out / "run").exists()
+    subprocess.run(command, env=environment, check=True)
+    for file in ("model.pt", "history.csv", "metrics.json", "settings.json"):
+        assert sha256(whole / file) == sha256(out / "run" / file), file
+
+
+def test_recomputed_activations_change_no_byte(files, tmp_path):
+    recomputed = TRAINING | {"checkpoint_activations": True}
+    first = train(files, tmp_path / "a", RUNS["mesh"])
+    second = train(files, tmp_path / "b", RUNS["mesh"] | {"training": recomputed})
+    assert sha256(first / "model.pt") == sha256(second / "model.pt")
+    train(files, tmp_path / "c", RUNS["hmr"] | {"training": recomputed}, code=1)
 
 
 def test_the_course_of_the_scores_survives_an_interruption(files, tmp_path):
