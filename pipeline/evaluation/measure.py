@@ -218,6 +218,20 @@ def measure(
     Returns:
         errors in millimetres, in the order of the records.
     """
+    evaluator, was_training = Evaluator(protocol, assets, device), network.training
+    network.eval()
+    rows, results = [], []
+    for piece, batch in labelled(records_path, protocol, settings):
+        rows.append(piece)
+        results.append(evaluator.errors(network.predict(batch["image"].to(device)), batch))
+    network.train(was_training)
+    return Measured(np.concatenate(rows), in_millimetres(results))
+
+
+def labelled(
+    records_path: str, protocol: Protocol, settings: dict
+) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+    """Record numbers and batches of images with their ground truth, see `Evaluator.errors`."""
     from pipeline.data.dataset import RecordsDataset
     from pipeline.progress import progress
 
@@ -229,9 +243,6 @@ def measure(
     annotated = None
     if protocol.gt_joints == "annotated":
         annotated = annotated_h36m(records.joints_3d, records.joint_set, protocol.root)
-    evaluator = Evaluator(protocol, assets, device)
-    was_training, results = network.training, []
-    network.eval()
     pieces = list(batches(rows, settings["batch_size"]))
     for piece in progress(pieces, len(pieces), f"evaluate {protocol.name}"):
         items = [dataset.item(int(i), None) for i in piece]
@@ -239,8 +250,10 @@ def measure(
                  for k in ("image", "rotmats", "betas", "gender")}  # fmt: skip
         if annotated is not None:
             batch["joints_annotated"] = torch.from_numpy(annotated[piece]).float()
-        results.append(evaluator.errors(network.predict(batch["image"].to(device)), batch))
-    network.train(was_training)
-    out = {m: 1000 * torch.cat([r[m] for r in results]).double().cpu().numpy()
-           for m in protocol.metrics}  # fmt: skip
-    return Measured(rows, out)
+        yield piece, batch
+
+
+def in_millimetres(results: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:
+    """Errors of all batches, each metric's in one array."""
+    return {metric: 1000 * torch.cat([r[metric] for r in results]).double().cpu().numpy()
+            for metric in results[0]}  # fmt: skip

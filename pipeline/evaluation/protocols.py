@@ -99,6 +99,10 @@ _OH3D = {
     "metrics": ("pve", "mpjpe"),
 }
 
+ITERATIONS = range(4)  # the mean parameters, and three updates
+ITERATION_METRICS = tuple(f"{m}_m{k}" for m in ("mpjpe", "pa_mpjpe") for k in ITERATIONS)
+_AFTER_EACH = {**_STEP_5, "metrics": ITERATION_METRICS}
+
 AnyProtocol = Protocol | ImageProtocol | PckProtocol | HandProtocol
 PROTOCOLS: dict[str, AnyProtocol] = {
     p.name: p
@@ -110,6 +114,8 @@ PROTOCOLS: dict[str, AnyProtocol] = {
                  root="mid_hip", **_PW3D),
         Protocol("h36m_p1", camera=None, root="pelvis", **_STEP_5),
         Protocol("h36m_p2", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_STEP_5),
+        Protocol("h36m_p2_iterations", camera=H36M_FRONTAL_CAMERA, root="pelvis",
+                 module="pipeline.evaluation.iterations", **_AFTER_EACH),
         Protocol("h36m_p2_metro", camera=H36M_FRONTAL_CAMERA, root="mid_hip", **_STEP_5),
         Protocol("h36m_p2_64", camera=H36M_FRONTAL_CAMERA, root="pelvis", **_STEP_64),
         Protocol("oh3d", gt_joints="annotated", root="mid_hip", pve_root="none", **_OH3D),

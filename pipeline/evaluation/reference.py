@@ -26,6 +26,20 @@ def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
     Raises:
         InputError: if the table does not exist or not exactly one row matches.
     """
+    found = rows(table, where)
+    if len(found) != 1:
+        raise InputError(
+            "params.yaml", "reference.where", f"{where} ({len(found)} rows)", "one row"
+        )
+    return found[0]
+
+
+def rows(table: str, where: dict[str, str]) -> list[dict[str, str]]:
+    """The rows of a paper's table that match every `column: value` of `where`.
+
+    Raises:
+        InputError: if the table does not exist.
+    """
     path = FOLDER / f"{table}.csv"
     if not path.is_file():
         known = sorted(
@@ -35,12 +49,7 @@ def lookup(table: str, where: dict[str, str]) -> dict[str, str]:
             "params.yaml", "reference.table", repr(table), "one of " + ", ".join(known)
         )
     with path.open(newline="") as file:
-        rows = [r for r in csv.DictReader(file) if all(r.get(k) == v for k, v in where.items())]
-    if len(rows) != 1:
-        raise InputError(
-            "params.yaml", "reference.where", f"{where} ({len(rows)} rows)", "one row"
-        )
-    return rows[0]
+        return [r for r in csv.DictReader(file) if all(r.get(k) == v for k, v in where.items())]
 
 
 def value(row: dict[str, str], dataset: str, metric: str) -> float | None:

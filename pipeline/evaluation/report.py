@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.evaluation.figures import named_paths
+from pipeline.evaluation.tables import NONE
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#222}
@@ -58,8 +59,8 @@ def table_html(path: Path) -> str:
         lines.append("<tr>")
         for k in shown:
             kind = ' class="paper"' if header[k].startswith("paper_") else ""
-            text = html.escape(row[k]) or "–"
-            if k + 1 < len(header) and header[k + 1].endswith("_sd") and row[k + 1]:
+            text = html.escape(row[k])
+            if k + 1 < len(header) and header[k + 1].endswith("_sd") and row[k + 1] != NONE:
                 text += f" ± {html.escape(row[k + 1])}"
             lines.append(f"<td{kind}>{text}</td>")
         lines.append("</tr>")

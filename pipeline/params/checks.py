@@ -137,7 +137,6 @@ def check_tables(tree: dict) -> None:
     Raises:
         Refused: naming the key to change.
     """
-    from pipeline.evaluation import reference
     from pipeline.evaluation.protocols import PROTOCOLS
 
     for name, source in tree["evaluation"]["protocols"].items():
@@ -167,13 +166,27 @@ def check_tables(tree: dict) -> None:
                     raise Refused(
                         f"{path}.columns[{index}].metrics", metric, one_of(known, metric)
                     )
-        for index, row in enumerate(content["rows"]):
-            if "reference" in row:
-                try:
-                    reference.lookup(row["reference"]["table"], row["reference"]["where"])
-                except InputError as error:
-                    where = f"{path}.rows[{index}].reference"
-                    raise Refused(where, error.saw, error.expected) from None
+        _check_references(content, path)
+
+
+def _check_references(table: dict, path: str) -> None:
+    """Refuse references to other than one row of a paper's table, and quoted tables not there."""
+    from pipeline.evaluation import reference
+
+    narrowed = [column.get("where") or {} for column in table["columns"]]
+    try:
+        for index, row in enumerate(table["rows"]):
+            place = f"{path}.rows[{index}].reference"
+            for where in narrowed if "reference" in row else ():
+                quoted = row["reference"]
+                reference.lookup(quoted["table"], {**quoted["where"], **where})
+        if table.get("quoted"):
+            place, quoted = f"{path}.quoted", table["quoted"]
+            label, found = quoted.get("label", "method"), quoted.get("where") or {}
+            for row in reference.rows(quoted["table"], found):
+                reference.lookup(quoted["table"], {**found, label: row.get(label)})
+    except InputError as error:
+        raise Refused(place, error.saw, error.expected) from None
 
 
 def check_protocol(tree: dict, name: str, path: str) -> None:
@@ -190,7 +203,7 @@ def check_figures(tree: dict, runs: Runs, rows: dict[str, list[Run]]) -> None:
         Refused: naming the key to change.
     """
     figures = tree["figures"]
-    known = {run.name for table in tree["targets"] for run in rows[table]}
+    known = {run.name for table in tree["targets"] for run in rows[table] if run}
     for path, names in (
         ("curves", figures["curves"]),
         ("overlays.runs", figures["overlays"]["runs"]),

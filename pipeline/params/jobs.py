@@ -87,7 +87,7 @@ def table(params: Params, job: Job) -> dict:
     """Return a table's rows with the names of their runs."""
     content = params.tree["tables"][job["table"]]
     rows = [
-        {**{k: v for k, v in row.items() if k != "set"}, "run": run.name}
+        {**{k: v for k, v in row.items() if k != "set"}, "run": run.name if run else None}
         for row, run in zip(content["rows"], params.rows[job["table"]], strict=True)
     ]
     place = {key: params.tree[key] for key in ("scale", "source")}

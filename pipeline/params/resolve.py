@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.evaluation import reference
 from pipeline.params import checks, demo_sections, sections
 from pipeline.params.overlay import merge
 from pipeline.params.reader import Refused, one_of, read
@@ -32,12 +33,12 @@ class Params:
     Attributes:
         tree: plain values, the overlays of source and scale laid on.
         runs: every run that is defined or that a table derives.
-        rows: table -> the run of each of its rows.
+        rows: table -> the run of each of its rows, None for one that is only quoted.
     """
 
     tree: dict
     runs: Runs
-    rows: dict[str, list[Run]]
+    rows: dict[str, list[Run | None]]
 
     @property
     def targets(self) -> list[str]:
@@ -51,7 +52,7 @@ class Params:
 
     def table_runs(self, table: str) -> list[Run]:
         """Return the distinct runs of a table, in the order of its rows."""
-        return list({run.key: run for run in self.rows[table]}.values())
+        return list({run.key: run for run in self.rows[table] if run}.values())
 
     def seeds(self, run: Run) -> list[int]:
         """Return the seeds at which the tables made by default want a run."""
@@ -109,6 +110,10 @@ def _resolve(tree: dict) -> Params:
         checks.check_run(tree, runs, run, run.key.replace("/", "."))
     rows = {name: _rows(tree, runs, name) for name in tree["tables"]}
     checks.check_tables(tree)
+    for name, table in tree["tables"].items():
+        quoted = _quoted(table)
+        table["rows"] = [*quoted, *table["rows"]]
+        rows[name] = [*[None] * len(quoted), *rows[name]]
     checks.check_figures(tree, runs, rows)
     return Params(tree, runs, rows)
 
@@ -127,11 +132,35 @@ def _restore_words(node: Any) -> None:
             _restore_words(child)
 
 
-def _rows(tree: dict, runs: Runs, table: str) -> list[Run]:
+def _quoted(table: dict) -> list[dict]:
+    """Return the rows that a table quotes without a run of ours, in the paper's order."""
+    asked = table.pop("quoted", None)
+    if asked is None:
+        return []
+    label = asked.get("label", "method")
+    own = [row["reference"] for row in table["rows"] if "reference" in row]
+    found = []
+    for row in reference.rows(asked["table"], asked.get("where") or {}):
+        taken = any(
+            ref["table"] == asked["table"] and ref["where"].items() <= row.items() for ref in own
+        )
+        if not taken:
+            where = {**(asked.get("where") or {}), label: row[label]}
+            quoted = {"table": asked["table"], "where": where}
+            found.append({"method": row[label], "run": None, "reference": quoted})
+    return found
+
+
+def _rows(tree: dict, runs: Runs, table: str) -> list[Run | None]:
     """Return the run of each row of a table."""
     found = []
     for index, row in enumerate(tree["tables"][table]["rows"]):
         path = f"tables.{table}.rows[{index}]"
+        if row["run"] is None:
+            if "reference" not in row or row.get("set"):
+                raise Refused(f"{path}.run", "null", "a run, or a reference and nothing set")
+            found.append(None)
+            continue
         if f"finetune/{row['run']}" not in runs:
             raise Refused(f"{path}.run", repr(row["run"]), one_of(tree["finetune"], row["run"]))
         run = runs.variant(f"finetune/{row['run']}", row.get("set") or {}, f"{path}.set")

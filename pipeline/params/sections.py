@@ -172,10 +172,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Column:
-    """Columns of a table: one protocol, some of its metrics."""
+    """Columns of a table: one protocol, some of its metrics.
+
+    `where` narrows every row's reference to the paper's row that has these metrics, where the
+    paper gives each metric a row.
+    """
 
     protocol: str
     metrics: list[str]
+    where: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -188,25 +193,39 @@ class Reference:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: a run with changes to its settings."""
+    """One row of a table: a run with changes to its settings.
+
+    A row whose `run` is null shows what its reference reports, and nothing of ours.
+    """
 
     method: str
-    run: str
+    run: str | None
     set: dict[str, Any] = field(default_factory=dict)
     reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """Rows of a paper's table that no row of ours refers to; `label` is their column of names."""
+
+    table: str
+    where: dict[str, str] = field(default_factory=dict)
+    label: str = "method"
 
 
 @dataclass(frozen=True)
 class Table:
     """One table: rows are variants of runs, columns are metrics under a protocol.
 
-    Without `seeds` of its own it has those of the section evaluation.
+    Without `seeds` of its own it has those of the section evaluation. The rows of `quoted` stand
+    before its own.
     """
 
     title: str
     columns: list[Column]
     rows: list[Row]
     seeds: list[Count] | None = None
+    quoted: Quoted | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.params.overlay import merge, put, with_bases
 from pipeline.params.reader import Refused, one_of
-from pipeline.params.runs import influences, kinds, read_run, uses_iuv
+from pipeline.params.runs import WHOLE, influences, kinds, read_run, uses_iuv
 
 GROUPS = ("pretrain", "finetune")
 UNSAFE = re.compile(r"[^A-Za-z0-9_.+=-]+")
@@ -115,7 +115,8 @@ class Runs:
         Args:
             key: `group/name` of the run to change.
             changes: dotted key -> value; `pretrain/mesh.loss.joints` changes the run
-                pretrain/mesh and lets this one start from the changed one.
+                pretrain/mesh and lets this one start from the changed one. A run that goes on
+                with the whole network of another changes the network of both.
             path: of the changes in params.yaml, for messages.
 
         Raises:
@@ -125,7 +126,7 @@ class Runs:
             return self[key]
         tree = copy.deepcopy(self._trees[key])
         own = {k: v for k, v in changes.items() if "/" not in k.partition(".")[0]}
-        above = {k: v for k, v in changes.items() if k not in own}
+        above = {k: v for k, v in changes.items() if k not in own} | _continued(tree, own)
         renamed = {ref: self._changed_parent(ref, above, path) for ref in _references(tree)}
         for change in above:
             if not any(parent != ref for ref, parent in renamed.items()):
@@ -188,7 +189,7 @@ class Runs:
         read_run({**tree, "seed": 0}, path)
         self._check_parents(tree["init"], path)
         init = {p: self._names.get(s, s) for p, s in tree["init"].items() if s is not None}
-        settings = {**tree, "init": init}
+        settings = {**tree, "init": init, "data": _drawn_from(tree["data"])}
         name = self._name(group, base, changes, settings)
         for run in self._found.values():
             if run.group == group and _same(run.settings, settings):
@@ -242,6 +243,21 @@ def _references(tree: dict) -> list[str]:
     visit(tree.get("init"))
     visit(tree.get("network"))
     return list(found)
+
+
+def _continued(tree: dict, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return changes of the network as those of the run whose whole network this one starts as."""
+    source = tree.get("init", {}).get(WHOLE)
+    if source is None or source.startswith("weights/"):
+        return {}
+    return {f"{source}.{key}": v for key, v in changes.items() if key.startswith("network.")}
+
+
+def _drawn_from(data: dict) -> dict:
+    """Return what a run learns from, without the records of which it takes a share of nothing."""
+    if "mixture" not in data:
+        return data
+    return {**data, "mixture": {name: share for name, share in data["mixture"].items() if share}}
 
 
 def _rename(node: Any, names: dict[str, str]) -> Any:

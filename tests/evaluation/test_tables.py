@@ -54,7 +54,10 @@ def test_table_holds_means_spreads_and_the_papers_numbers(tmp_path, settings, me
     assert first["paper_pve_pw3d_mm"] == "117.9"
     assert first["paper_mpjpe_h36m_mm"] == "64.8"
     assert first["seeds"] == "0 1" and second["seeds"] == "0"
-    assert second["pve_pw3d_sd"] == "" and second["paper_pve_pw3d_mm"] == ""
+    assert second["pve_pw3d_sd"] == "n/a" and second["paper_pve_pw3d_mm"] == "n/a"
+    assert not any(
+        value == "" for row in (first, second) for k, value in row.items() if k != "notes"
+    )
     assert json.loads(summary.read_text())["hmr"]["h36m_p2"]["mpjpe"] == 70.5
     text = out.with_suffix(".md").read_text()
     assert "| Baseline | 102.0 ± 2.8 | 61.0 ± 1.4 | 70.5 ± 0.7 | 117.9 | 60.9 | 64.8 |" in text
@@ -125,7 +128,7 @@ def test_headers_say_what_a_number_is_and_in_which_unit(
     header, rows = tables.build(settings, tables.read_metrics([path]))
     text = tables.markdown(settings, header, rows)
     assert f"| Method | {title} | paper: {title} |" in text
-    assert f"| Ours | {value} | – |" in text
+    assert f"| Ours | {value} | n/a |" in text
 
 
 def test_every_metric_of_every_protocol_has_a_title():
@@ -154,15 +157,50 @@ def test_unknown_or_ambiguous_references_are_refused(table, where, message):
         reference.lookup(table, where)
 
 
-def test_every_reference_row_named_in_params_exists():
-    import yaml
+def test_a_quoted_row_shows_the_papers_numbers_alone(settings, metric_files):
+    source = {"table": "pymaf/table1", "where": {"method": "SPIN"}}
+    settings["rows"].insert(0, {"method": "SPIN", "run": None, "reference": source})
+    header, rows = tables.build(settings, tables.read_metrics([Path(p) for p in metric_files]))
+    row = dict(zip(header, rows[0], strict=True))
+    assert row["run"] == "quoted" and row["seeds"] == row["pve_pw3d_mm"] == "n/a"
+    assert row["paper_pve_pw3d_mm"] == "116.4"
+    assert row["notes"] == "quoted from pymaf/table1, not run here"
+    text = tables.markdown(settings, header, rows)
+    assert "| SPIN [1] | n/a | n/a | n/a | 116.4 | 59.2 | 62.5 |" in text
+    assert "\n[1] quoted from pymaf/table1, not run here.\n" in text
+    assert "| Baseline | 102.0 ± 2.8 |" in text
 
-    with open("params.yaml") as file:
-        declared = yaml.safe_load(file)["tables"]
-    rows = [r["reference"] for t in declared.values() for r in t["rows"] if "reference" in r]
-    assert rows
-    for row in rows:
-        assert reference.lookup(row["table"], row["where"])
+
+def test_a_metric_that_is_not_defined_is_not_available_with_a_reason(settings, tmp_path):
+    path = _metrics(tmp_path, "hmr", 0, "coco_keypoints", ap=12.0, ap_l=10.0)
+    columns = [{"protocol": "coco_keypoints", "metrics": ["ap", "ap_m"]}]
+    settings |= {"seeds": [0], "rows": [{"method": "Ours", "run": "hmr"}], "columns": columns}
+    header, rows = tables.build(settings, tables.read_metrics([Path(path)]))
+    row = dict(zip(header, rows[0], strict=True))
+    assert (row["ap_coco_pct"], row["ap_m_coco_pct"], row["ap_m_coco_sd"]) == (
+        "12.0",
+        "n/a",
+        "n/a",
+    )
+    assert row["notes"] == "not defined on these data: ap_m_coco"
+
+
+def test_columns_pick_their_own_row_of_the_paper(settings, tmp_path):
+    means = {f"{metric}_m{k}": 10.0 + k for metric in ("mpjpe", "pa_mpjpe") for k in range(4)}
+    path = _metrics(tmp_path, "pymaf", 0, "h36m_p2_iterations", **means)
+    columns = [
+        {"protocol": "h36m_p2_iterations", "metrics": ["mpjpe_m0", "mpjpe_m3"],
+         "where": {"metric": "mpjpe"}},
+        {"protocol": "h36m_p2_iterations", "metrics": ["pa_mpjpe_m3"],
+         "where": {"metric": "pampjpe"}},
+    ]  # fmt: skip
+    source = {"table": "pymaf/table6", "where": {"initial_feature": "Grid Points"}}
+    rows = [{"method": "Grid", "run": "pymaf", "reference": source}]
+    settings |= {"seeds": [0], "columns": columns, "rows": rows}
+    header, rows = tables.build(settings, tables.read_metrics([Path(path)]))
+    text = tables.markdown(settings, header, rows)
+    assert "| Method | MPJPE M0 Human3.6M | MPJPE M3 Human3.6M | PA-MPJPE M3 Human3.6M |" in text
+    assert "| Grid | 10.0 | 13.0 | 13.0 | 274.0 | 75.1 | 48.9 |" in text
 
 
 def test_two_cells_of_the_same_metric_name_do_not_collide(settings, metric_files):

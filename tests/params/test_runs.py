@@ -1,5 +1,6 @@
 """Runs: their names, what they share, what they start from."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -128,6 +129,50 @@ def test_untrained_run_depends_on_no_data(config: dict) -> None:
     assert "loss" not in influences(run.at(0))
 
 
+def test_shares_of_nothing_leave_a_dataset_out(config: dict) -> None:
+    mixture = {"h36m_train": 1.0, "coco_train": 0}
+    params = with_rows(config, {"run": "hmr"}, {"run": "hmr", "set": {"data.mixture": mixture}})
+    run = params.rows["table1"][1]
+    assert run.records == ["h36m_train"] and run.settings["data"]["mixture"] == {"h36m_train": 1.0}
+
+
+def test_sets_in_the_wild_share_by_their_size(config: dict) -> None:
+    params = load({**config, "scale": "paper", "source": "real"})
+    mixture = params.runs["finetune/pymaf"].settings["data"]["mixture"]
+    assert mixture["h36m_train"] == 0.3 and mixture["mpi_inf_3dhp_train"] == 0.1
+    wild = ("coco", "mpii", "lspet", "lsp")
+    sizes = [params.tree["data"]["datasets"][d]["splits"]["train"]["expected"] for d in wild]
+    for dataset, size in zip(wild, sizes, strict=True):
+        assert abs(mixture[f"{dataset}_train"] - 0.6 * size / sum(sizes)) < 1e-4
+
+
+def test_both_stages_of_the_paper_have_one_network(config: dict) -> None:
+    params = load({**config, "scale": "paper", "source": "real"})
+    method = "PyMAF w/o AS"
+    rows = params.tree["tables"]["pymaf/table1"]["rows"]
+    run = params.rows["pymaf/table1"][[row["method"] for row in rows].index(method)]
+    first = params.runs[run.parents["network"]]
+    assert first.key == "finetune/pymaf_h36m-auxiliary=none" and first.records == ["h36m_train"]
+    assert run.settings["network"] == first.settings["network"]
+    assert run.iuv == first.iuv == []
+    assert first.parents == {"backbone": "weights/resnet50-imagenet.pth"}
+    assert first in params.rows["pymaf/table4"] and first in params.rows["pymaf/table5"]
+    alone = dataclasses.replace(params, tree={**params.tree, "targets": ["pymaf/table1"]})
+    assert phases.wanted(alone)[first.key] == phases.wanted(alone)[run.key] == {0, 1, 2}
+
+
+def test_quoted_rows_are_the_papers_others(config: dict) -> None:
+    params = load(config)
+    rows = params.tree["tables"]["pymaf/table3"]["rows"]
+    assert [row["method"] for row in rows] == [
+        "OpenPose", "SMPLify", "HMR", "GraphCMR", "SPIN", "Baseline", "PyMAF w/o AS", "PyMAF",
+    ]  # fmt: skip
+    assert params.rows["pymaf/table3"][:5] == [None] * 5
+    assert [run.name for run in params.table_runs("pymaf/table3")] == [
+        "hmr", "pymaf-auxiliary=none", "pymaf",
+    ]  # fmt: skip
+
+
 def change(config: dict, key: str, value: object) -> dict:
     """The configuration with one value replaced in its overlay."""
     tree: dict = {}
@@ -158,6 +203,12 @@ def test_base_that_leads_back_is_refused() -> None:
         (lambda c: change(c, "figures.curves", ["resnet"]), "figures.curves: saw 'resnet'"),
         (lambda c: change(c, "tables.table1.seeds", [1, 1]), "tables.table1.seeds: saw [1, 1]"),
         (lambda c: c | {"targets": ["table1", "table99"]}, "targets[1]: saw 'table99', expected"),
+        (lambda c: change(c, "tables.pymaf/table6.columns", [{"protocol": "h36m_p2",
+            "metrics": ["mpjpe"]}]), "tables.pymaf/table6.rows[0].reference: saw {'initial_feat"),
+        (lambda c: change(c, "tables.table1.quoted", {"table": "mpt/table2"}),
+         "table1.quoted: saw {'method': 'MPT'} (4 rows), expected one row"),
+        (lambda c: change(c, "tables.table1.rows", [{"method": "a", "run": None}]),
+         "tables.table1.rows[0].run: saw null, expected a run, or a reference"),
         (lambda c: c | {"targets": []}, "figures.curves: saw 'hmr'"),
         (lambda c: change(c, "tables.a/b/c", c["tables"]["table1"]), "tables.a/b/c: saw 'a/b/c'"),
         (lambda c: change(c, "demo.h36m.subjects_test", [9]), "subjects: saw [11], expected"),
