@@ -5,10 +5,14 @@ module that was asked for is imported.
 """
 
 import argparse
+import ast
 import errno
 import importlib
+import importlib.util
 import os
 import sys
+import textwrap
+from pathlib import Path
 
 from pipeline.errors import InputError
 from pipeline.files import full_disk
@@ -29,14 +33,31 @@ VERBS = {
     "contact-sheet": "pipeline.rendering.contact_sheet",
     "report": "pipeline.evaluation.report",
     "import-checkpoint": "pipeline.importing.verb",
+    "predict": "pipeline.prediction.verb",
     "doctor": "pipeline.doctor",
 }
 
 
+def summary() -> str:
+    """One line a verb: what its module says first, read without importing it."""
+    lines = []
+    for verb, module in VERBS.items():
+        source = Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8")
+        first = ast.get_docstring(ast.parse(source)).split("\n")[0]
+        text = textwrap.shorten(first.removeprefix(f"Verb `{verb}`: "), 78, placeholder=" ...")
+        lines.append(f"{verb:18} {text[0].upper()}{text[1:]}")
+    return "\n".join([*lines, "", "More about one: python -m pipeline VERB --help"])
+
+
 def parse(argv: list[str]) -> tuple[object, argparse.Namespace]:
     """Return the verb's module and its parsed arguments."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
-    parser.add_argument("verb", choices=VERBS, metavar="VERB", help=", ".join(VERBS))
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=summary() if argv[:1] in (["-h"], ["--help"]) else None,
+    )
+    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="one of those below")
     verb = parser.parse_args(argv[:1]).verb
     module = importlib.import_module(VERBS[verb])
     own = argparse.ArgumentParser(prog=f"python -m pipeline {verb}", description=module.__doc__)

@@ -112,11 +112,11 @@ WRAPS = {
 @pytest.mark.parametrize("wrap", WRAPS.values(), ids=WRAPS)
 @pytest.mark.parametrize("zipped", [True, False])
 def test_wrapped_files_in_both_formats(wrap, zipped, tmp_path, capsys):
-    network = made(SMALL["higher_hrnet"], None)
+    network = filled(ResNet(18, 0.0625))
     state = wrap({key: value.half().float() for key, value in network.state_dict().items()
                   if value.is_floating_point()})  # fmt: skip
     torch.save(state, tmp_path / "a.pth.tar", _use_new_zipfile_serialization=zipped)
-    assert run("higher_hrnet", tmp_path / "a.pth.tar", tmp_path / "b.pt") == 0
+    assert run("resnet", tmp_path / "a.pth.tar", tmp_path / "b.pt") == 0
     weights = load_weights(tmp_path / "b.pt")
     for key, value in network.state_dict().items():
         if value.is_floating_point():
