@@ -1,22 +1,27 @@
 """Verb `doctor`: what is there of the raw data, what is not, and where to get it.
 
 One line a distribution: whether its files are there, which tables need it, where to register and
-which layout is expected. Exits with 0 when all that the chosen tables need is there, else with 1.
+which layout is expected. Found means: every kind of file is there, the files that annotations
+name are, and those looked at (a sample of images, all else) do not end early. Exits with 0 when
+all that the chosen tables need is there, else with 1.
 """
 
 import argparse
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.body import official
 from pipeline.errors import InputError
+from pipeline.intact import problem
 from pipeline.params import Params, load
 from pipeline.params.overlay import read_file
 from pipeline.params.reader import FILE, one_of
+from pipeline.raw_folders import Folders
 from pipeline.raw_layouts import Needs, layout
+from pipeline.raw_listings import LISTINGS, Counted, Listing
 from pipeline.rendering.gl import LIBRARIES, why_unavailable
 from pipeline.workflow import phases
 from pipeline.workflow.launch import gpus
@@ -41,6 +46,7 @@ class Line:
         tables: those that need it.
         site, licence, files: as in `raw_layouts`.
         absent: what is not there.
+        wrong: which files are fewer than others of the distribution say, or damaged.
         packed: archives in its folder.
     """
 
@@ -51,6 +57,7 @@ class Line:
     licence: str
     files: str
     absent: list[str]
+    wrong: list[str]
     packed: list[str]
 
 
@@ -102,12 +109,15 @@ def examine(params: Params, tables: list[str], raw: Path) -> list[Line]:
         splits = {s for wants in asked.values() for d, s in wants.records if d == dataset}
         users = [t for t, wants in asked.items() if dataset in {d for d, _ in wants.records}]
         known, needs = layout(section["converter"]), []
+        listings: list[Listing | Counted] = []
         for split in splits or section["splits"]:
             settings = {**section, **section["splits"][split]}
+            if params.tree["source"] == "demo":
+                settings.pop("expected", None)
             needs += known.needs(raw / dataset, settings)
-        lines.append(
-            _line(dataset, users, needs, raw / dataset, known.site, known.licence, known.files)
-        )
+            listings += LISTINGS[section["converter"]](raw / dataset, settings)
+        texts = (known.site, known.licence, known.files)
+        lines.append(_line(dataset, users, needs, raw / dataset, *texts, listings))
     return lines
 
 
@@ -133,13 +143,24 @@ def _asked(params: Params, table: str) -> _Wants:
 
 
 def _line(
-    name: str, tables: list[str], needs: Needs, raw: Path, site: str, licence: str, files: str
+    name: str,
+    tables: list[str],
+    needs: Needs,
+    raw: Path,
+    site: str,
+    licence: str,
+    files: str,
+    listings: Sequence[Listing | Counted] = (),
 ) -> Line:
-    absent = [" or ".join(one) for one in dict.fromkeys(needs) if not _there(raw, one)]
-    state = MISSING if len(absent) == len(dict.fromkeys(needs)) else INCOMPLETE
-    return Line(
-        name, state if absent else FOUND, tables, site, licence, files, absent, _packed(raw)
-    )
+    needs = list(dict.fromkeys(needs))
+    absent = [" or ".join(one) for one in needs if not _there(raw, one)]
+    wrong, state = [], MISSING
+    if len(absent) < len(needs):
+        folders = Folders(raw)
+        wrong = list(dict.fromkeys(filter(None, map(folders.lacking, listings))))
+        wrong += folders.damaged((pattern for one in needs for pattern in one), listings)
+        state = INCOMPLETE if absent or wrong else FOUND
+    return Line(name, state, tables, site, licence, files, absent, wrong, _packed(raw))
 
 
 def _there(raw: Path, alternatives: tuple[str, ...]) -> bool:
@@ -147,8 +168,10 @@ def _there(raw: Path, alternatives: tuple[str, ...]) -> bool:
 
 
 def _packed(raw: Path) -> list[str]:
-    names = sorted(path.name for path in raw.iterdir()) if raw.is_dir() else []
-    return [name for name in names if name.endswith(ARCHIVES)]
+    paths = sorted(raw.iterdir()) if raw.is_dir() else []
+    found = {path.name: problem(path) for path in paths if path.name.endswith(ARCHIVES)}
+    return [f"{name} is still packed" + (f" and {wrong}" if wrong else "")
+            for name, wrong in found.items()]  # fmt: skip
 
 
 def _body(params: Params, asked: dict[str, _Wants], raw: Path) -> Line:
@@ -158,16 +181,18 @@ def _body(params: Params, asked: dict[str, _Wants], raw: Path) -> Line:
     kinds = ["neutral", "h36m", "coco", "extra", "mean", "atlas"]
     kinds += ["male", "female"] if used & {*GENDERED} else []
     kinds += ["mano_right", "mano_left"] if used & {*OF_HANDS} else []
-    absent = []
+    absent, wrong = [], []
     for kind in kinds:
         try:
-            official.require(raw, kind)
+            path = official.require(raw, kind)
+            damage = problem(path)
+            wrong += [f"{path.relative_to(raw)} {damage}"] if damage else []
         except InputError as error:
             absent.append(str(error.expected))
-    state = MISSING if len(absent) == len(kinds) else INCOMPLETE
+    state = MISSING if len(absent) == len(kinds) else INCOMPLETE if absent or wrong else FOUND
     files = "smpl/SMPL_{NEUTRAL,MALE,FEMALE}.pkl and others, see README; mano/MANO_*.pkl"
-    return Line("body_models", state if absent else FOUND, list(asked), "SMPL, SMPLify, MANO",
-                "non-commercial", files, absent, _packed(raw))  # fmt: skip
+    return Line("body_models", state, list(asked), "SMPL, SMPLify, MANO", "non-commercial", files,
+                absent, wrong, _packed(raw))  # fmt: skip
 
 
 def _amass(params: Params, asked: dict[str, _Wants], raw: Path) -> Line:
@@ -195,11 +220,17 @@ def as_text(lines: list[Line]) -> str:
     ]
     for line in lines:
         if line.absent and (line.tables or line.state == INCOMPLETE):
-            more = len(line.absent) - SHOWN
-            tail = f" and {more} more" if more > 0 else ""
-            text.append(f"{line.name}: no {'; no '.join(line.absent[:SHOWN])}{tail}")
-            text += [f"{line.name}: {name} is still packed" for name in line.packed]
+            text.append(f"{line.name}: no {_some(line.absent, '; no ')}")
+        if line.wrong:
+            text.append(f"{line.name}: {_some(line.wrong, '; ')}")
+        if line.state != FOUND and (line.tables or line.state == INCOMPLETE):
+            text += [f"{line.name}: {name}" for name in line.packed]
     return "\n".join(text)
+
+
+def _some(items: list[str], between: str) -> str:
+    more = len(items) - SHOWN
+    return between.join(items[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def machine(params: Params, tables: list[str]) -> Iterator[str]:

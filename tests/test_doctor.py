@@ -1,6 +1,8 @@
 """The doctor: nothing there, half of it there, all of it there."""
 
 import shutil
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,17 +15,47 @@ from pipeline.demo.generate import generate
 from pipeline.params import Params, jobs, load
 from pipeline.params.overlay import read_file
 from pipeline.raw_layouts import LAYOUTS, layout
+from pipeline.raw_listings import LISTINGS
 from tests.body_asset import body_asset
 from tests.conftest import ROOT
 
 USED = ("amass", "h36m", "pw3d", "coco")
-OTHERS = ("mpi_inf_3dhp", "lsp", "spin", "ssp3d", "freihand")
+# Of every dataset: files of which some are taken away, and the kinds that are cut or emptied.
+FILES = {
+    "h36m": ("images/*/*.jpg", ("annotations/*_data.json", "images/*/*.jpg")),
+    "pw3d": ("imageFiles/*/*.jpg", ("sequenceFiles/test/*.pkl", "imageFiles/*/*.jpg")),
+    "coco": ("train2014/*.jpg", ("annotations/*_keypoints_train2014.json", "train2014/*.jpg")),
+    "h36m_official": ("S1/Videos/*.mp4", ("S*/Videos/*.mp4", "S*/MyPoseFeatures/*/*.cdf",
+                                          "S*/MySegmentsMat/*/*.mat")),
+    "coco_densepose": ("train2014/*.jpg", ("annotations/densepose_*train*.json", "UV_data/*.mat")),
+    "mpi_inf_3dhp": ("mpi_inf_3dhp_test_set/TS1/imageSequence/*.jpg",
+                     ("S1/Seq1/annot.mat", "S1/Seq1/imageSequence/*.avi",
+                      "mpi_inf_3dhp_test_set/TS1/annot_data.mat")),
+    "mupots": ("MultiPersonTestSet/TS1/*.jpg", ("MultiPersonTestSet/TS1/annot.mat",)),
+    "muco": ("augmented_set/*.jpg", ("MuCo-3DHP.json", "smpl_param.json")),
+    "lsp": ("lsp_dataset/images/*.jpg", ("lsp_dataset/joints.mat", "upi-s1h/data/lsp/*.png")),
+    "lspet": ("hr-lspet/*.png", ("hr-lspet/joints.mat", "eft_fit/*.json")),
+    "mpii": ("images/*.jpg", ("train.h5", "eft_fit/*.json")),
+    "up3d": ("*_image.png", ("*_body.pkl", "*_joints.npy", "*_render_light.png")),
+    "spin": ("images/coco/*.jpg", ("dataset_extras/coco_2014_train.npz",)),
+    "surreal": ("cmu/train/run0/*/*.mp4", ("cmu/train/*/*/*_info.mat", "cmu/train/*/*/*.mp4")),
+    "agora": ("images/**/*_1280x720.png", ("**/SMPL/train_*_withjv.pkl", "smpl_gt/**/*.pkl")),
+    "imagenet": ("val/*.JPEG", ("train/*/*.JPEG",)),
+    "instavariety": ("images/**/*.jpg", ("annotations/*_light_train.json",)),
+    "freihand": ("training/rgb/*.jpg", ("training_xyz.json", "evaluation/rgb/*.jpg")),
+    "complement": ("base_pose/*/model_mano/*.obj", ("base_pose/*/pic256/*/*.png",)),
+    "oh3d": ("testset/images/*.jpg", ("testset/annots.json", "trainset/images/*.jpg")),
+    "ssp3d": ("silhouettes/*.png", ("labels.npz", "images/*.png")),
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def config() -> dict:
     """The parameters of a user whose licensed files are as few as a miniature's."""
     config = {**read_file(ROOT / "params.yaml"), "scale": "mini", "source": "real"}
+    images = {"imagenet": {"splits": {"train": {"expected": 4}}}}
+    few = {**config["sources"]["demo"]["data"]["datasets"], **images}
+    config["sources"]["real"] = {"data": {"datasets": few}}
     return {**config, "mocap": {**config["mocap"], "hold_out": [], "datasets": ["Demo"]}}
 
 
@@ -34,11 +66,11 @@ def params(config: dict) -> Params:
 
 @pytest.fixture(scope="module")
 def complete(config: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Raw folders of everything that table1 needs, and of some other datasets."""
+    """Raw folders of everything that the parameters know."""
     raw, body = tmp_path_factory.mktemp("doctor") / "raw", body_asset(tmp_path_factory)
     open_body.write_files(raw / "body_models")
     params = load({**config, "source": "demo"})
-    for dataset in USED + OTHERS:
+    for dataset in ("amass", *FILES):
         section = jobs.demo(params, {"dataset": dataset})
         shared = {"seed": section["seed"], "heading_deg": section["heading_deg"]}
         generate(dataset, body, {**section[dataset], **shared}, raw / dataset, 1)
@@ -93,12 +125,83 @@ def test_half_unpacked(params: Params, complete: Path, words: list[str], tmp_pat
 
 def test_all_there(params: Params, complete: Path, words: list[str], capsys) -> None:
     """The layouts are those that the demo's writers of the official files follow."""
-    found = states(params, complete)
-    assert {name for name, state in found.items() if state == "found"} == {
-        "body_models", *USED, *OTHERS,
-    }  # fmt: skip
+    lines = {line.name: line for line in doctor.examine(params, ["table1"], complete)}
+    assert {name: (line.absent, line.wrong) for name, line in lines.items()} == {
+        name: ([], []) for name in ("body_models", "amass", *FILES)
+    }
+    assert set(states(params, complete).values()) == {"found"}
     assert main([*words, "--raw", str(complete)]) == 0
     assert "error" not in capsys.readouterr().err
+
+
+def looked_over(params: Params, raw: Path, dataset: str) -> doctor.Line:
+    lines = doctor.examine(params, ["table1"], raw)
+    return next(line for line in lines if line.name == dataset)
+
+
+@pytest.fixture
+def copied(complete: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Copy one dataset alone into a raw folder."""
+
+    def copy(dataset: str) -> Path:
+        shutil.copytree(complete / dataset, tmp_path / "raw" / dataset)
+        return tmp_path / "raw" / dataset
+
+    return copy
+
+
+@pytest.mark.parametrize("dataset", FILES)
+def test_a_half_filled_folder_is_incomplete(params: Params, copied, dataset: str) -> None:
+    folder = copied(dataset)
+    for path in sorted(folder.glob(FILES[dataset][0]))[::2]:
+        path.unlink()
+    line = looked_over(params, folder.parent, dataset)
+    assert line.state == "incomplete"
+    assert " of " in line.wrong[0] or dataset in ("lspet", "imagenet")
+
+
+DAMAGES = [(name, kind) for name, (_, kinds) in FILES.items() for kind in kinds]
+DAMAGES += [("amass", "Demo/*/*_poses.npz")]
+
+
+@pytest.mark.parametrize("share", [0, 0.6], ids=["empty", "truncated"])
+@pytest.mark.parametrize(("dataset", "kind"), DAMAGES, ids=lambda value: value.replace("/", "-"))
+def test_a_file_that_ends_early_is_named(
+    params: Params, copied, dataset: str, kind: str, share: float
+) -> None:
+    folder = copied(dataset)
+    path = sorted(folder.glob(kind))[0]
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    line = looked_over(params, folder.parent, dataset)
+    assert line.state == "incomplete"
+    wanted = f"{path.relative_to(folder)} is {'truncated' if share else 'empty'}"
+    assert any(text.startswith(wanted) for text in line.wrong), line.wrong
+
+
+@pytest.mark.parametrize("dataset", FILES)
+def test_an_archive_alone_is_missing_and_named(params: Params, tmp_path, dataset: str) -> None:
+    (tmp_path / dataset).mkdir()
+    with zipfile.ZipFile(tmp_path / dataset / "all.zip", "w") as archive:
+        archive.writestr("a", "b" * 100)
+    whole = (tmp_path / dataset / "all.zip").read_bytes()
+    (tmp_path / dataset / "rest.zip").write_bytes(whole[:-30])
+    line = looked_over(params, tmp_path, dataset)
+    assert line.state == "missing"
+    assert line.packed == [
+        "all.zip is still packed", "rest.zip is still packed and is truncated or damaged",
+    ]  # fmt: skip
+
+
+def test_published_numbers_count_where_nothing_is_listed(
+    config: dict, params: Params, copied
+) -> None:
+    """Of ImageNet's training images only the number is known; demo data need not have it."""
+    folder = copied("imagenet")
+    next(folder.glob("train/*/*.JPEG")).unlink()
+    line = looked_over(params, folder.parent, "imagenet")
+    assert line.wrong == ["3 files train/*/*.JPEG, 4 by params.yaml"]
+    demo = load({**config, "source": "demo"})
+    assert looked_over(demo, folder.parent, "imagenet").state == "found"
 
 
 def test_missing_weights_are_named(config: dict, complete: Path) -> None:
@@ -130,3 +233,4 @@ def test_every_dataset_of_the_params_has_a_layout(params: Params) -> None:
         known = layout(section["converter"])
         assert section["converter"] in LAYOUTS, name
         assert known.site and known.licence and known.files and known.use
+        assert section["converter"] in LISTINGS and name in FILES
