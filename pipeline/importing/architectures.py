@@ -1,7 +1,7 @@
 """Settings of a network from the shapes of its weights.
 
-Published files do not say what they are of. What no weight shows (image size, dropout) keeps the
-default of the network's settings, and can be given.
+Published files do not say what they are of. What no weight shows keeps the default of the
+network's settings, and can be given.
 """
 
 import math
@@ -16,6 +16,7 @@ from pipeline.joints import JOINT_SETS
 from pipeline.models.resnet import STAGES
 
 PARAMETERS = 144 + 10 + 3  # of an estimate: pose, shape, camera
+IMAGE_SIZE = 224  # px, of the crops of PyMAF, SPIN and MPT; no weight shows it
 STEM = 64  # channels of a ResNet's first convolution at width 1
 JOINT_SET_OF = {17: "coco17", 16: "mpii16"}  # of published pose networks, by number of heatmaps
 
@@ -33,7 +34,8 @@ def read_architecture(kind: str, weights: Weights, path: Path | str) -> dict:
     Raises:
         InputError: where the shapes are those of no network of the kind.
     """
-    return {"kind": kind, **_READERS[kind](weights, path)}
+    size = {} if kind == "resnet" else {"image_size": IMAGE_SIZE}
+    return {"kind": kind, **size, **_READERS[kind](weights, path)}
 
 
 def _size(weights: Weights, key: str, axis: int) -> int | None:

@@ -8,13 +8,13 @@ import numpy as np
 
 from pipeline.joints import JOINT_SETS
 from pipeline.prediction.people import Person
+from pipeline.prediction.surfaces import Surface
 from pipeline.rendering.overlay import overlay_mesh
 
 COLOURS = ((110, 170, 205), (214, 142, 108), (140, 190, 120), (200, 160, 210), (220, 200, 110))
 SHOWN = 1600  # px, longer side of the pictures of the page
 SIDE_VIEW = 320  # px
 BEHIND = 0.01  # m, least depth of a vertex that can be drawn
-JOINT_SET = "h36m17"
 # Axes of viewers: y up, looking along -z. A turn by pi about x, so nothing is mirrored.
 VIEWER_AXES = np.array([1.0, -1.0, -1.0], np.float32)
 KEYS = {
@@ -26,8 +26,8 @@ KEYS = {
     "transl": "(3,) metres: position of the body's origin in the picture's camera",
     "vertices": "(V, 3) metres, picture's camera, transl included: project with focal_length",
     "faces": "(F, 3)",
-    "joints": "(17, 3) metres, likewise, regressed from the mesh",
-    "joint_names": "(17,) of joints, right leg first",
+    "joints": "(17, 3), of a hand (21, 3), metres, likewise, regressed from the mesh",
+    "joint_names": "(17,) or (21,) names of joints, left and right those of the person",
     "focal_length": "pixels of the picture",
     "principal_point": "(2,) pixels of the picture",
     "crop": "(3,) centre x, y and side of the square that the network saw, pixels",
@@ -35,16 +35,16 @@ KEYS = {
 }
 
 
-def write_parameters(path: Path, person: Person, faces: np.ndarray, size: tuple[int, int]) -> None:
+def write_parameters(path: Path, person: Person, surface: Surface, size: tuple[int, int]) -> None:
     """Write one person's `.npz`, see KEYS. Camera frame: x right, y down, z forward."""
     arrays = {
         "kind": np.array("mesh" if person.pose is None else "parametric"),
         "cam": person.cam,
         "transl": person.transl.astype(np.float32),
         "vertices": person.placed.astype(np.float32),
-        "faces": faces.astype(np.int32),
+        "faces": surface.faces.astype(np.int32),
         "joints": (person.joints + person.transl).astype(np.float32),
-        "joint_names": np.array(JOINT_SETS[JOINT_SET]),
+        "joint_names": np.array(JOINT_SETS[surface.joint_set]),
         "focal_length": np.float32(person.focal),
         "principal_point": person.principal_point.astype(np.float32),
         "crop": np.array([*person.center, person.side], np.float32),
@@ -92,7 +92,7 @@ def overlay(image: np.ndarray, people: Sequence[Person], faces: np.ndarray) -> n
     zoom = np.diag([out.shape[1] / image.shape[1], out.shape[0] / image.shape[0], 1.0])
     for k in sorted(range(len(people)), key=lambda k: -people[k].transl[2]):
         vertices = people[k].placed
-        if np.isfinite(vertices).all() and vertices[:, 2].min() > BEHIND:
+        if vertices[:, 2].min() > BEHIND:
             out = _draw(out, vertices, faces, zoom @ people[k].camera_matrix, colour(k))
     return out
 

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.body.joints_from_body import regress
 from pipeline.cameras import crop_cam_to_full
 from pipeline.data.augment import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.data.crops import crop_affine, warp_image
 from pipeline.models.parametric import FOCAL
+from pipeline.prediction.surfaces import Surface
 from pipeline.rotations import matrix_to_axis_angle
 
 CROP_SIZE = 224  # px, side of the crop that FOCAL belongs to
@@ -19,11 +19,11 @@ CROP_SIZE = 224  # px, side of the crop that FOCAL belongs to
 
 @dataclass(frozen=True)
 class Person:
-    """One body in one picture; metres, camera frame x right, y down, z forward.
+    """One body, or hand, in one picture; metres, camera frame x right, y down, z forward.
 
     Attributes:
         vertices: (V, 3) about the body's own origin; add `transl` to place them.
-        joints: (17, 3) h36m17, likewise.
+        joints: (J, 3) of the surface's joint set, likewise.
         cam: (3,) s, tx, ty of the crop.
         transl: (3,) where the body's origin is in the camera of the whole picture.
         center: (2,) and
@@ -92,7 +92,7 @@ def place(
     sides: np.ndarray,
     size: tuple[int, int],
     focal: float | None,
-    J_regressor: np.ndarray,
+    surface: Surface,
 ) -> list[Person]:
     """Return the people of one picture.
 
@@ -103,7 +103,7 @@ def place(
         sides: (n,) of the crops, pixels.
         size: width and height of the picture.
         focal: length in pixels; None takes `default_focal`.
-        J_regressor: (17, V) of the h36m17 joints.
+        surface: of the meshes.
     """
     focal = default_focal(*size) if focal is None else focal
     middle = torch.tensor([size], dtype=torch.float64) / 2
@@ -113,7 +113,7 @@ def place(
         torch.full((len(cam),), focal, dtype=torch.float64), middle.expand(len(cam), 2),
     )  # fmt: skip
     vertices = prediction["vertices"]
-    joints = regress(torch.as_tensor(J_regressor).float(), vertices)
+    joints = surface.joints(vertices)
     pose = [None] * len(cam)
     if "rotmats" in prediction:
         pose = list(matrix_to_axis_angle(prediction["rotmats"]).numpy())

@@ -24,10 +24,12 @@ from pipeline.prediction import outputs
 from pipeline.prediction.page import Card, page
 from pipeline.prediction.people import Person, cut, place, run_network
 from pipeline.prediction.pictures import Picture, find_pictures, read_picture, square_boxes
+from pipeline.prediction.surfaces import Surface, surface_of
 from pipeline.progress import progress
 
 QUALITY = 90  # of the JPEG beside the overlay
 PAGE = "index.html"
+WITHOUT_PICTURE = ("mesh_transformer",)  # sees the maps of a pose network
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,34 +90,30 @@ class Predictor:
         if not crops:
             return []
         found = run_network(self.network, crops, self.args.batch_size, self.device)
-        vertices, expected = (
-            found["vertices"].shape[1],
-            len(self.assets.models["neutral"].v_template),
-        )
-        if vertices != expected:
-            saw = f"meshes of {vertices} vertices"
-            raise InputError(self.args.checkpoint, "network", saw, f"bodies of {expected}")
+        if not all(torch.isfinite(value).all() for value in found.values()):
+            saw, expected = "results that are no numbers", "weights of a training that converged"
+            raise InputError(self.args.checkpoint, "network", saw, expected)
+        count = found["vertices"].shape[1]
+        surface = surface_of(count, self.assets, self.args.checkpoint)
         cards, start = [], 0
         for one in waiting:
             part = {key: value[start : start + len(one.crops)] for key, value in found.items()}
             start += len(one.crops)
             size = (one.image.shape[1], one.image.shape[0])
-            people = place(
-                part, one.centers, one.sides, size, self.args.focal, self.assets.J_regressor_h36m
-            )
-            cards.append(self.write(one, people))
+            people = place(part, one.centers, one.sides, size, self.args.focal, surface)
+            cards.append(self.write(one, people, surface))
         return cards
 
-    def write(self, one: Waiting, people: Sequence[Person]) -> Card:
+    def write(self, one: Waiting, people: Sequence[Person], surface: Surface) -> Card:
         """Write the folder of one picture, whole or not at all."""
-        name, faces = one.picture.path.name, self.assets.faces
+        name, faces = one.picture.path.name, surface.faces
         folder, suffix = self.folders[name], f".{self.args.format}"
         size = (one.image.shape[1], one.image.shape[0])
         with files.atomic(self.args.out / folder) as part:
             part.mkdir()
             for k, person in enumerate(people):
                 base = part / f"person{k + 1}"
-                outputs.write_parameters(base.with_suffix(".npz"), person, faces, size)
+                outputs.write_parameters(base.with_suffix(".npz"), person, surface, size)
                 outputs.write_mesh(base.with_suffix(suffix), person, faces)
                 side = outputs.side_view(person, faces, outputs.colour(k))
                 outputs.write_png(part / f"person{k + 1}_side.png", side)
@@ -131,7 +129,7 @@ def main(args: argparse.Namespace) -> None:
     Raises:
         InputError: if an argument is wrong, or there was no picture that could be read.
     """
-    _check_numbers(args)
+    _check_arguments(args)
     pictures = find_pictures(args.images, args.boxes)
     predictor = _predictor(args, pictures)
     cards: list[Card] = []
@@ -160,7 +158,9 @@ def main(args: argparse.Namespace) -> None:
     print(f"{people} in {len(cards)} of {total}: {args.out / PAGE}", flush=True)
 
 
-def _check_numbers(args: argparse.Namespace) -> None:
+def _check_arguments(args: argparse.Namespace) -> None:
+    if args.out.exists() and not args.out.is_dir():
+        raise InputError(args.out, "", "a file", "a folder to write into")
     for flag in ("batch_size", "box_factor", "focal"):
         value = getattr(args, flag)
         if value is not None and not 0 < value < float("inf"):
@@ -176,12 +176,13 @@ def _predictor(args: argparse.Namespace, pictures: Sequence[Picture]) -> Predict
         raise InputError("--device", "", "cuda on a machine without a GPU", "cpu")
     assets = load_assets(args.body)
     network, settings = load_network(args.checkpoint, assets)
-    if not hasattr(network, "predict"):
-        saw = f"a {settings['kind']}, which predicts no body by itself"
+    if not hasattr(network, "predict") or settings["kind"] in WITHOUT_PICTURE:
+        saw = f"a {settings['kind']}, which predicts no body from a picture by itself"
         raise InputError(args.checkpoint, "network", saw, "hmr, pymaf, mpt, ...")
+    size = getattr(network, "options", getattr(network, "body", None)).image_size
     network = network.to(device).eval()
     folders = folder_names([picture.path.name for picture in pictures])
-    return Predictor(network, assets, settings["image_size"], device, args, folders)
+    return Predictor(network, assets, size, device, args, folders)
 
 
 def folder_names(names: Sequence[str]) -> dict[str, str]:

@@ -161,6 +161,18 @@ def test_imported_weights_start_a_whole_run(body, assets, tmp_path):
     assert torch.equal(other.regressor.fc1.weight, network.regressor.fc1.weight)
 
 
+def test_an_imported_pose_network_starts_one_inside_mpt(assets, tmp_path):
+    """At 112 px its maps keep what the weights were trained for: nothing depends on the size."""
+    network = made(SMALL["simple_baseline"], None)
+    torch.save(network.state_dict(), tmp_path / "a.pth")
+    assert run("simple_baseline", tmp_path / "a.pth", tmp_path / "b.pt") == 0
+    holder = torch.nn.Module()
+    holder.pose_network = build_network({**SMALL["simple_baseline"], "image_size": 112}, None)
+    load_into(holder, tmp_path / "b.pt", "pose_network")
+    for key, value in network.state_dict().items():
+        assert torch.equal(holder.pose_network.state_dict()[key], value)
+
+
 def test_names_of_code_derived_from_spin(body, assets, tmp_path):
     network = made(SMALL["hmr"], assets)
     names = {ours: theirs for theirs, ours in official_keys_of("hmr", network).items()}

@@ -10,6 +10,7 @@ from pipeline.cameras import ndc_to_pixels, project_crop
 from pipeline.models.parametric import FOCAL
 from pipeline.prediction import outputs
 from pipeline.prediction.people import Person, cut, default_focal, place
+from pipeline.prediction.surfaces import surface_of
 from pipeline.rendering.overlay import overlay_mesh
 from pipeline.rotations import axis_angle_to_matrix
 from tests.body_asset import body_asset
@@ -36,7 +37,7 @@ def placed(body, assets, cams, centers, sides, size, focal=None, **more) -> list
         **more,
     }
     centers, sides = np.array(centers, float), np.array(sides, float)
-    return place(prediction, centers, sides, size, focal, assets.J_regressor_h36m)
+    return place(prediction, centers, sides, size, focal, surface_of(6890, assets, "test"))
 
 
 def in_picture(person: Person) -> np.ndarray:
@@ -124,7 +125,8 @@ def test_parameters_and_what_they_mean(body, assets, tmp_path):
         body, assets, [MIDDLE], [(50, 40)], [70], (100, 80), 900.0,
         rotmats=axis_angle_to_matrix(pose)[None], betas=torch.arange(10.0)[None],
     )  # fmt: skip
-    outputs.write_parameters(tmp_path / "a.npz", person, assets.faces, (100, 80))
+    surface = surface_of(6890, assets, "test")
+    outputs.write_parameters(tmp_path / "a.npz", person, surface, (100, 80))
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
         held = dict(file)
     assert set(held) == set(outputs.KEYS)
@@ -140,7 +142,8 @@ def test_parameters_and_what_they_mean(body, assets, tmp_path):
 
 def test_mesh_networks_have_no_parameters(body, assets, tmp_path):
     (person,) = placed(body, assets, [MIDDLE], [(50, 40)], [70], (100, 80))
-    outputs.write_parameters(tmp_path / "b.npz", person, assets.faces, (100, 80))
+    surface = surface_of(6890, assets, "test")
+    outputs.write_parameters(tmp_path / "b.npz", person, surface, (100, 80))
     with np.load(tmp_path / "b.npz") as file:
         assert str(file["kind"]) == "mesh"
         assert set(outputs.KEYS) - set(file) == {"betas", "body_pose", "global_orient"}

@@ -17,6 +17,7 @@ from pipeline.models.build import build_network
 from pipeline.prediction.page import Card, page
 from pipeline.prediction.verb import folder_names
 from tests.body_asset import body_asset
+from tests.importing.official import official_state
 
 BACKBONE = {"depth": 18, "width": 0.0625}
 POSE = {"kind": "simple_baseline", "image_size": 32, "backbone": BACKBONE, "deconv": [8]}
@@ -30,6 +31,7 @@ NETWORKS = {
               "deconv": [8, 8, 8], "feature_dims": [8, 5], "grid_size": 5},
     "mpt": {"kind": "mpt", "image_size": 32, "pose_network": POSE, "regressor": MESH},
 }  # fmt: skip
+OTHERS = {"mesh": MESH, "hand": {"kind": "mean_hand", "image_size": 32}}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def pictures(tmp_path) -> Path:
 
 
 def checkpoint(folder: Path, kind: str, assets, meta: bool = True) -> Path:
-    settings = NETWORKS[kind]
+    settings = (NETWORKS | OTHERS)[kind]
     torch.manual_seed(0)
     network = build_network(settings, assets)
     save_weights(folder / "model.pt", network, {"network": settings} if meta else {})
@@ -119,6 +121,20 @@ def test_the_same_for_any_batch_size(body, assets, pictures, tmp_path):
     assert np.allclose(*found, atol=1e-4)
 
 
+def test_hands(body, assets, pictures, tmp_path):
+    weights = checkpoint(tmp_path, "hand", assets)
+    assert predict(weights, pictures / "a.jpg", body, tmp_path / "out") == 0
+    with np.load(tmp_path / "out/a/person1.npz") as held:
+        assert held["vertices"].shape == (778, 3) and held["joints"].shape == (21, 3)
+        assert held["joint_names"][0] == "wrist" and str(held["kind"]) == "mesh"
+        inside = held["joints"] @ np.diag([held["focal_length"]] * 2 + [1])
+        points = inside[:, :2] / inside[:, 2:] + held["principal_point"]
+        assert (points > 0).all() and (points < held["image_size"]).all()
+    overlay = np.array(Image.open(tmp_path / "out/a/overlay.png"))
+    photograph = np.array(Image.open(pictures / "a.jpg"))
+    assert 0.02 < (overlay != photograph).any(-1).mean() < 0.5
+
+
 def test_one_picture_and_a_given_focal_length(body, assets, pictures, tmp_path):
     weights = checkpoint(tmp_path, "mean_pose", assets)
     assert predict(weights, pictures / "a.jpg", body, tmp_path / "out", "--focal", "70") == 0
@@ -151,16 +167,52 @@ def test_a_box_beside_the_picture_skips_it(body, assets, pictures, tmp_path, cap
     assert "1 person in 1 of 3" in said.out and "a.jpg: box 0: saw" in said.err
 
 
+def test_out_is_a_file(body, assets, pictures, tmp_path, capsys):
+    weights = checkpoint(tmp_path, "mean_pose", assets)
+    assert predict(weights, pictures, body, weights) == 1
+    assert "a folder" in capsys.readouterr().err
+
+
+def test_a_network_that_diverged(body, assets, pictures, tmp_path, capsys):
+    network = build_network(NETWORKS["hmr"], assets)
+    torch.nn.init.constant_(network.regressor.deccam.bias, float("nan"))
+    save_weights(tmp_path / "model.pt", network, {"network": NETWORKS["hmr"]})
+    assert predict(tmp_path / "model.pt", pictures, body, tmp_path / "out") == 1
+    assert "no numbers" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", ["hmr", "pymaf"])
+def test_imported_weights(kind, body, assets, pictures, tmp_path):
+    """From a published file to the page with nothing but the two verbs."""
+    settings = {**NETWORKS[kind], "backbone": {"depth": 50, "width": 0.0625}, "image_size": 224}
+    if kind == "pymaf":
+        settings |= {"feature_dims": [8, 8, 5]}
+    network = build_network(settings, assets).eval()
+    torch.save({"model": official_state(kind, network, assets)}, tmp_path / "public.pt")
+    assert main(["import-checkpoint", "--kind", kind, "--checkpoint", str(tmp_path / "public.pt"),
+                 "--body", str(body), "--out", str(tmp_path / "ours.pt")]) == 0  # fmt: skip
+    found = []
+    save_weights(tmp_path / "same.pt", network, {"network": settings})
+    for name in ("ours", "same"):
+        out = tmp_path / name
+        assert predict(tmp_path / f"{name}.pt", pictures / "a.jpg", body, out) == 0
+        with np.load(out / "a/person1.npz") as held:
+            found.append(held["vertices"])
+    assert np.array_equal(*found)
+
+
 @pytest.mark.parametrize("flag", ["--focal", "--box-factor", "--batch-size"])
 def test_senseless_numbers(flag, body, pictures, tmp_path, capsys):
     assert predict(tmp_path / "model.pt", pictures, body, tmp_path / "out", flag, "0") == 1
     assert flag in capsys.readouterr().err
 
 
-def test_pose_networks_and_public_files_are_refused(body, pictures, tmp_path, capsys):
+def test_other_networks_and_public_files_are_refused(body, assets, pictures, tmp_path, capsys):
     network = build_network(POSE, None)
     save_weights(tmp_path / "pose.pt", network, {"network": POSE})
     assert predict(tmp_path / "pose.pt", pictures, body, tmp_path / "out") == 1
+    assert "predicts no body" in capsys.readouterr().err
+    assert predict(checkpoint(tmp_path, "mesh", assets), pictures, body, tmp_path / "out") == 1
     assert "predicts no body" in capsys.readouterr().err
     torch.save(network.state_dict(), tmp_path / "public.pt")
     assert predict(tmp_path / "public.pt", pictures, body, tmp_path / "out") == 1
