@@ -22,7 +22,7 @@ class ImageProtocol:
         truth: the folder inside the raw files that holds the ground truth.
         metrics: what is reported, in this order.
         module: where its `measure` is.
-        needs_raw: True; `measure` finds the raw folder in its settings.
+        needs_raw: whether `measure` finds the raw folder in its settings.
     """
 
     name: str
@@ -40,6 +40,8 @@ class ImageProtocol:
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+# Counted in the network that was evaluated; what no evaluation ever uses is not built here.
+CAPACITIES = ("encoder_params", "regressor_params")
 _LSP = {
     "version": 1,
     "dataset": "lsp",
@@ -52,6 +54,17 @@ _DRAWN = "predicted mesh, drawn at 224 px with focal length 5000, pasted by the 
 IMAGE_PROTOCOLS: dict[str, ImageProtocol] = {
     p.name: p
     for p in (
+        ImageProtocol(
+            "capacity",
+            version=1,
+            dataset="network",
+            frames="none",
+            prediction="number of parameters of the network on the image, and of all the rest",
+            truth="none",
+            metrics=CAPACITIES,
+            module="pipeline.evaluation.capacity",
+            needs_raw=False,
+        ),
         ImageProtocol(
             "lsp_silhouette", prediction=_DRAWN, metrics=("fb_seg_acc", "fb_seg_f1"), **_LSP
         ),

@@ -14,6 +14,7 @@ _METRICS = {"pve": ("pve", "mpve"), "mpjpe": ("mpjpe",), "pa_mpjpe": ("pampjpe",
 _WHOLE_COLUMNS = {  # that name no benchmark
     "f_5": "f_at_5mm", "f_15": "f_at_15mm", "fb_seg_acc": "fb_seg_acc_pct",
     "fb_seg_f1": "fb_seg_f1", "part_seg_acc": "part_seg_acc_pct", "part_seg_f1": "part_seg_f1",
+    "encoder_params": "n_backbone_params", "regressor_params": "n_transformer_params",
     "ap": "ap_pct", "ap50": "ap50_pct", "ap75": "ap75_pct", "ap_m": "apm_pct", "ap_l": "apl_pct",
 }  # fmt: skip
 _UNITS = ("_mm", "_pct", "")  # endings of the papers' columns

@@ -2,6 +2,7 @@
 
 import re
 
+from pipeline.evaluation.image_protocols import CAPACITIES
 from pipeline.evaluation.pck_protocols import MUPOTS_METRICS
 from pipeline.evaluation.protocols import ITERATION_METRICS, PROTOCOLS, get_protocol
 
@@ -24,12 +25,15 @@ TITLES = {
     "miou_mean": "mIoU mean", "fb_seg_acc": "FB seg. accuracy", "fb_seg_f1": "FB seg. F1",
     "part_seg_acc": "part seg. accuracy", "part_seg_f1": "part seg. F1", "ap": "AP",
     "ap50": "AP50", "ap75": "AP75", "ap_m": "AP M", "ap_l": "AP L",
+    "encoder_params": "parameters of the image network",
+    "regressor_params": "parameters of the rest",
     **{name: _mupots_title(name) for name in MUPOTS_METRICS},
     **{name: _iteration_title(name) for name in ITERATION_METRICS},
 }  # fmt: skip
 BENCHMARKS = {
     "pw3d": "3DPW", "h36m": "Human3.6M", "mpi_inf_3dhp": "MPI-INF-3DHP", "mupots": "MuPoTS-3D",
     "oh3d": "3DOH50K", "ssp3d": "SSP-3D", "freihand": "FreiHAND", "lsp": "LSP", "coco": "COCO",
+    "network": "(trained)",
 }  # fmt: skip
 SHARES = ("f_5", "f_15", "fb_seg_f1", "part_seg_f1")
 _LENGTHS = re.compile(r"(pa_)?(mpjpe|mpvpe|pve)(_m\d+)?|pve_t_sc")
@@ -38,15 +42,15 @@ UNITS = {  # of metrics that are not millimetres
     for protocol in PROTOCOLS.values()
     for metric in protocol.metrics
     if not _LENGTHS.fullmatch(metric)
-} | dict.fromkeys(SHARES, "share")
-SIGNS = {"mm": "", "pct": " (%)", "share": ""}
+} | dict.fromkeys(SHARES, "share") | dict.fromkeys(CAPACITIES, "count")
+SIGNS = {"mm": "", "pct": " (%)", "share": "", "count": ""}
 # Behind the point, as the papers print them; 1 of other metrics.
 DIGITS = {"f_5": 3, "f_15": 3, "fb_seg_f1": 2, "part_seg_f1": 2, "fb_seg_acc": 2,
-          "part_seg_acc": 2}  # fmt: skip
+          "part_seg_acc": 2, **dict.fromkeys(CAPACITIES, 0)}  # fmt: skip
 
 
 def unit(metric: str) -> str:
-    """Return mm, pct or share."""
+    """Return mm, pct, share or count."""
     return UNITS.get(metric, "mm")
 
 

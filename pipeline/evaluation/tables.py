@@ -74,11 +74,14 @@ def build(settings: dict, found: dict) -> tuple[list[str], list[list[str]]]:
         header += [f"{name}_{of}", f"{name}_sd"]
     header += ["protocols", "data", "scale"]
     header += [f"paper_{n}_{u}" for n, u in zip(names, units, strict=True)]
-    header += ["paper_row", "notes"]
+    parts = [row.get("group") or "" for row in settings["rows"]]
+    grouped = any(parts)
+    header += ["paper_row", *["group"] * grouped, "notes"]
     place = [" ".join(dict.fromkeys(p for p, _ in columns)), settings["source"], settings["scale"]]
-    for row in settings["rows"]:
+    for row, part in zip(settings["rows"], parts, strict=True):
         start, notes = _measured_cells(row, settings, found, names)
-        rows.append([row["method"], *start, *place, *_paper_cells(row, settings), notes])
+        end = [*[part] * grouped, notes]
+        rows.append([row["method"], *start, *place, *_paper_cells(row, settings), *end])
     return header, rows
 
 
@@ -133,7 +136,8 @@ def markdown(settings: dict, header: list[str], rows: list[list[str]]) -> str:
         if row[-1]:
             notes.setdefault(row[-1], len(notes) + 1)
         mark = f" [{notes[row[-1]]}]" if row[-1] else ""
-        body.append(f"| {' | '.join([row[0] + mark, *cells])} |")
+        part = f"({row[-2]}) " if "group" in header and row[-2] else ""
+        body.append(f"| {' | '.join([part + row[0] + mark, *cells])} |")
     lines = [f"# {settings['title']}", "", _caption(settings, body), ""]
     lines += [f"| {' | '.join(head)} |", "|---" + "|---:" * (len(head) - 1) + "|", *body]
     lines += ["", *(f"[{number}] {note}." for note, number in notes.items())] if notes else []

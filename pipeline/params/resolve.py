@@ -5,7 +5,7 @@ from typing import Any
 
 from pipeline.evaluation import reference
 from pipeline.params import checks, demo_sections, sections
-from pipeline.params.overlay import merge
+from pipeline.params.overlay import merge, with_bases
 from pipeline.params.reader import Refused, one_of, read
 from pipeline.params.variants import Run, Runs
 
@@ -100,6 +100,7 @@ def _resolve(tree: dict) -> Params:
             raise Refused(key, "an unknown key", one_of(KEYS, key))
     read(sections.Count, tree["seed"], "seed")
     _restore_words({"tables": tree["tables"]})
+    tree["synthesis"] = _pairs_with_bases(tree["synthesis"])
     for section, schema in SECTIONS.items():
         read(schema, tree[section], section)
     for table in tree["tables"].values():
@@ -116,6 +117,13 @@ def _resolve(tree: dict) -> Params:
         rows[name] = [*[None] * len(quoted), *rows[name]]
     checks.check_figures(tree, runs, rows)
     return Params(tree, runs, rows)
+
+
+def _pairs_with_bases(synthesis: Any) -> Any:
+    """Return the section synthesis with each set of pairs laid over its `base`."""
+    if not isinstance(synthesis, dict) or "pairs" not in synthesis:
+        return synthesis  # the schema says what is missing
+    return {**synthesis, "pairs": with_bases(synthesis["pairs"], "synthesis.pairs")}
 
 
 def _restore_words(node: Any) -> None:

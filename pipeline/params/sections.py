@@ -195,13 +195,15 @@ class Reference:
 class Row:
     """One row of a table: a run with changes to its settings.
 
-    A row whose `run` is null shows what its reference reports, and nothing of ours.
+    A row whose `run` is null shows what its reference reports, and nothing of ours. `group` is
+    the part of the table that it stands in.
     """
 
     method: str
     run: str | None
     set: dict[str, Any] = field(default_factory=dict)
     reference: Reference | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True)

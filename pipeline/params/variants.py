@@ -186,6 +186,7 @@ class Runs:
 
     def _register(self, group: str, base: str, tree: dict, changes: dict, path: str) -> Run:
         """Return the run of these settings, known or new."""
+        tree = _without_zero_shares(tree)
         read_run({**tree, "seed": 0}, path)
         self._check_parents(tree["init"], path)
         init = {p: self._names.get(s, s) for p, s in tree["init"].items() if s is not None}
@@ -218,6 +219,15 @@ class Runs:
                 return name
         digest = hashlib.sha256(json.dumps(influenced(settings), sort_keys=True).encode())
         return f"{base}-{digest.hexdigest()[:8]}"
+
+
+def _without_zero_shares(tree: dict) -> dict:
+    """Return a run that draws from no dataset whose share is 0: how one of a base is left out."""
+    mixture = (tree.get("data") or {}).get("mixture")
+    if not isinstance(mixture, dict) or all(mixture.values()):
+        return tree
+    kept = {name: share for name, share in mixture.items() if share != 0}
+    return {**tree, "data": {**tree["data"], "mixture": kept}}
 
 
 def influenced(settings: dict) -> dict:
