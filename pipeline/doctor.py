@@ -34,6 +34,11 @@ SHOWN = 3  # absent files named of each distribution
 BYTES_PER_PIXEL = 0.4  # of a stored crop, generously
 SPARE = 2 << 30  # bytes for everything else
 HEADER = ("data", "state", "needed by", "register at", "licence", "files")
+WEIGHTS = {  # beginning of a file's name -> who publishes it, licence
+    "resnet50-imagenet": ("torchvision", "BSD-3-Clause"),
+    "pose_higher_hrnet": ("HigherHRNet", "MIT"),
+    "res101_coco": ("MMPose", "Apache-2.0"),
+}
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,8 @@ def examine(params: Params, tables: list[str], raw: Path) -> list[Line]:
     for name in weights:
         users = [table for table, wants in asked.items() if name in wants.weights]
         needs = [(name.partition("/")[2],)]
-        lines.append(
-            _line(name, users, needs, raw / "weights", "torchvision", "BSD-3-Clause", "one file")
-        )
+        site, licence = _weights_site(name)
+        lines.append(_line(name, users, needs, raw / "weights", site, licence, "one file"))
     for dataset, section in params.tree["data"]["datasets"].items():
         splits = {s for wants in asked.values() for d, s in wants.records if d == dataset}
         users = [t for t, wants in asked.items() if dataset in {d for d, _ in wants.records}]
@@ -119,6 +123,15 @@ def examine(params: Params, tables: list[str], raw: Path) -> list[Line]:
         texts = (known.site, known.licence, known.files)
         lines.append(_line(dataset, users, needs, raw / dataset, *texts, listings))
     return lines
+
+
+def _weights_site(name: str) -> tuple[str, str]:
+    """Return who publishes a file of weights and its licence, in words."""
+    file = name.partition("/")[2]
+    for start, site in WEIGHTS.items():
+        if file.startswith(start):
+            return site
+    return "whoever trained them", "theirs"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Verb `figures`: `figures curves` plots training, `figures overlays` shows predictions."""
+"""Verb `figures`: `curves` plots training, `finetuning` its scores, `overlays` predictions."""
 
 import argparse
 import json
@@ -10,6 +10,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(dest="figure", required=True)
     curves = kinds.add_parser("curves", help="learning curves of several runs")
     curves.add_argument("--history", nargs="+", required=True, metavar="RUN/SEED=CSV")
+    tuning = kinds.add_parser("finetuning", help="with and without pre-training (MPT, Fig. 4)")
+    tuning.add_argument("--settings", type=json.loads, required=True,
+                        help="JSON: rows, each with run, pretrained, fraction")  # fmt: skip
+    tuning.add_argument("--metrics", nargs="+", required=True, metavar="RUN/SEED=FILE")
     overlays = kinds.add_parser("overlays", help="image, IUV and prediction from two views")
     overlays.add_argument(
         "--settings",
@@ -21,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     overlays.add_argument("--metrics", nargs="+", required=True, metavar="RUN=FILE")
     overlays.add_argument("--records", type=Path, required=True)
     overlays.add_argument("--body", type=Path, required=True)
-    for sub in (curves, overlays):
+    for sub in (curves, tuning, overlays):
         sub.add_argument("--out", type=Path, required=True)
 
 
@@ -36,6 +40,11 @@ def main(args: argparse.Namespace) -> None:
         from pipeline.evaluation.curves import draw
 
         draw(named_paths(args.history), args.out)
+        return
+    if args.figure == "finetuning":
+        from pipeline.evaluation.finetuning import draw as draw_finetuning
+
+        draw_finetuning(args.settings, named_paths(args.metrics), args.out)
         return
     from pipeline.evaluation.overlays import draw as draw_overlays
 

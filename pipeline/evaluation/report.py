@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 CAPTIONS = {
     "curves": "Training loss of every run; one line a seed, smoothed over 4 % of the steps.",
+    "mpt_finetuning": "Fine-tuning on Human3.6M with and without mesh pre-training: PA-MPJPE on "
+    "the test set over the steps and by the share of the data; thin lines and dashes are seeds.",
     "overlays": "Predictions at evenly spaced quantiles of the first run's PA-MPJPE, good to bad: "
     "image, IUV of the prediction, then for each run the mesh over the image and from the side.",
     "contact": "What training and evaluation read: crop, 2D joints, ground-truth mesh, IUV.",

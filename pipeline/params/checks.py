@@ -212,6 +212,9 @@ def check_figures(tree: dict, runs: Runs, rows: dict[str, list[Run]]) -> None:
             key = f"finetune/{name}"
             if (runs[key].name if key in runs else None) not in known:
                 raise Refused(f"figures.{path}", repr(name), one_of(sorted(known), name))
+    if figures["finetuning"] not in rows:
+        saw = figures["finetuning"]
+        raise Refused("figures.finetuning", repr(saw), one_of(rows, saw))
     check_protocol(tree, figures["overlays"]["protocol"], "figures.overlays.protocol")
     for name in figures["contact_sheets"]:
         if name not in records(tree):

@@ -115,6 +115,21 @@ def curves(params: Params, job: Job) -> dict:
     return {"runs": params.tree["figures"]["curves"]}
 
 
+def finetuning(params: Params, job: Job) -> dict:
+    """Return the runs whose scores are drawn, with what tells them apart."""
+    rows = params.table_runs(params.tree["figures"]["finetuning"])
+    return {
+        "rows": [
+            {
+                "run": run.name,
+                "pretrained": "regressor" in run.parents,
+                "fraction": run.settings["data"].get("fraction", 1.0),
+            }
+            for run in rows
+        ]
+    }
+
+
 def nothing(params: Params, job: Job) -> dict:
     """Return no settings: the job depends on its inputs alone."""
     return {}
@@ -134,6 +149,7 @@ SETTINGS: dict[str, Callable[[Params, Job], dict]] = {
     "table": table,
     "metrics": nothing,
     "curves": curves,
+    "finetuning": finetuning,
     "overlays": overlays,
     "contact_sheet": nothing,
     "report": report,

@@ -241,8 +241,9 @@ class Overlays:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is drawn."""
+    """What is drawn; `finetuning` names the table whose runs its picture shows."""
 
     curves: list[str]
+    finetuning: str
     overlays: Overlays
     contact_sheets: list[str]

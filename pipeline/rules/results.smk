@@ -100,6 +100,29 @@ rule curves:
         "python -m pipeline figures curves --history {params.history} --out {output} > {log} 2>&1"
 
 
+rule finetuning:
+    input:
+        plan.finetuned("runs/finetune/{run}/seed{seed}/metrics.json"),
+    output:
+        "results/figures/mpt_finetuning.png",
+    log:
+        "logs/figures/finetuning.log",
+    benchmark:
+        "logs/benchmarks/figures/finetuning.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=plan.settings("finetuning"),
+        code=plan.code("finetuning"),
+        metrics=plan.finetuned("{run}/seed{seed}=runs/finetune/{run}/seed{seed}/metrics.json"),
+    shell:
+        "python -m pipeline figures finetuning --settings {params.settings:q}"
+        " --metrics {params.metrics} --out {output} > {log} 2>&1"
+
+
 rule overlays:
     input:
         weights=plan.overlaid("runs/finetune/{run}/seed{seed}/model.pt"),

@@ -202,9 +202,21 @@ def overlaid(params: Params) -> list[tuple[str, int]]:
     ]
 
 
+def finetuned(params: Params) -> list[tuple[str, int]]:
+    """Return (run, seed) of the runs in the figure of fine-tuning."""
+    table = params.tree["figures"]["finetuning"]
+    seeds = params.tree["tables"][table]["seeds"]
+    return [(run.name, seed) for run in params.table_runs(table) for seed in seeds]
+
+
+def _finetuning(params: Params) -> Jobs:
+    if params.tree["figures"]["finetuning"] in params.targets:
+        yield {}
+
+
 def figures(params: Params) -> list[str]:
     """Return every figure."""
-    rules = ("curves", "overlays", "contact_sheet")
+    rules = ("curves", "finetuning", "overlays", "contact_sheet")
     return [path for rule in rules for path in STEPS[rule].targets(params)]
 
 
@@ -235,6 +247,9 @@ STEPS: dict[str, Step] = {
                     edges=lambda params, job: params.targets),
     "curves": Step("results", "results/figures/curves.png", "pipeline.evaluation.curves", once,
                    edges=lambda params, job: drawn(params, "curves")),
+    "finetuning": Step("results", "results/figures/mpt_finetuning.png",
+                       "pipeline.evaluation.finetuning", _finetuning,
+                       edges=lambda params, job: finetuned(params)),
     "overlays": Step("results", "results/figures/overlays.png", "pipeline.evaluation.overlays",
                      once, _drawn, lambda params, job: [overlaid(params),
                                                         protocol_records(params, job)]),

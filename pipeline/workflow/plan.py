@@ -188,6 +188,10 @@ class Plan:
         runs = phases.drawn(self.params, section)
         return [pattern.format(run=run, seed=seed) for run, seed in runs]
 
+    def finetuned(self, pattern: str) -> list[str]:
+        """Return the pattern filled for the runs and seeds of the figure of fine-tuning."""
+        return [pattern.format(run=run, seed=seed) for run, seed in phases.finetuned(self.params)]
+
     def overlaid(self, pattern: str) -> list[str]:
         """Return the pattern filled for the runs of the overlays, each at its first seed."""
         protocol = self.params.tree["figures"]["overlays"]["protocol"]

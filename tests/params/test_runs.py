@@ -25,13 +25,14 @@ def config() -> dict:
 
 
 def with_rows(config: dict, *rows: dict) -> Params:
-    """The parameters with a table of these rows alone."""
+    """The parameters with a table of these rows, and the one that a figure shows."""
     rows = [{"method": f"row {i}", **row} for i, row in enumerate(rows)]
     table = {**config["tables"]["table1"], "rows": rows}
     runs = list(dict.fromkeys(row["run"] for row in rows if "set" not in row))
     figures = {"curves": runs, "overlays": {**config["figures"]["overlays"], "runs": runs}}
-    changed = {**config, "tables": {"table1": table}, "figures": {**config["figures"], **figures}}
-    return load(changed)
+    shown = config["figures"]["finetuning"]
+    tables = {"table1": table, shown: config["tables"][shown]}
+    return load({**config, "tables": tables, "figures": {**config["figures"], **figures}})
 
 
 def names(params: Params) -> list[str]:
