@@ -117,7 +117,9 @@ rule finetuning:
     params:
         settings=plan.settings("finetuning"),
         code=plan.code("finetuning"),
-        metrics=plan.finetuned("{run}/seed{seed}=runs/finetune/{run}/seed{seed}/metrics.json"),
+        metrics=plan.finetuned(
+            "{run}/seed{seed}=runs/finetune/{run}/seed{seed}/metrics.json"
+        ),
     shell:
         "python -m pipeline figures finetuning --settings {params.settings:q}"
         " --metrics {params.metrics} --out {output} > {log} 2>&1"
