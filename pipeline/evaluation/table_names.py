@@ -37,12 +37,16 @@ BENCHMARKS = {
 }  # fmt: skip
 SHARES = ("f_5", "f_15", "fb_seg_f1", "part_seg_f1")
 _LENGTHS = re.compile(r"(pa_)?(mpjpe|mpvpe|pve)(_m\d+)?|pve_t_sc")
-UNITS = {  # of metrics that are not millimetres
-    metric: "pct"
-    for protocol in PROTOCOLS.values()
-    for metric in protocol.metrics
-    if not _LENGTHS.fullmatch(metric)
-} | dict.fromkeys(SHARES, "share") | dict.fromkeys(CAPACITIES, "count")
+UNITS = (
+    {  # of metrics that are not millimetres
+        metric: "pct"
+        for protocol in PROTOCOLS.values()
+        for metric in protocol.metrics
+        if not _LENGTHS.fullmatch(metric)
+    }
+    | dict.fromkeys(SHARES, "share")
+    | dict.fromkeys(CAPACITIES, "count")
+)
 SIGNS = {"mm": "", "pct": " (%)", "share": "", "count": ""}
 # Behind the point, as the papers print them; 1 of other metrics.
 DIGITS = {"f_5": 3, "f_15": 3, "fb_seg_f1": 2, "part_seg_f1": 2, "fb_seg_acc": 2,

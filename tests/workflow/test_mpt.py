@@ -92,7 +92,7 @@ def make(finished: Workspace, path: object, *targets: str) -> tuple[Workspace, l
 def test_capacity_is_counted(finished: Workspace, tmp_path: object) -> None:
     workspace, rows = make(finished, tmp_path / "copy", "results/mpt/supp_table1.csv")
     quoted, ours = rows
-    assert quoted["method"] == "METRO" and quoted["run"] == "paper only"
+    assert quoted["method"] == "METRO" and quoted["run"] == "quoted"
     assert quoted["paper_encoder_params_network_count"] == "128000000"
     assert float(ours["encoder_params_network_count"]) > 1000
     assert float(ours["regressor_params_network_count"]) > 1000
@@ -115,4 +115,4 @@ def test_every_table_and_the_figure(finished: Workspace, tmp_path: object) -> No
             ours = [
                 v for k, v in row.items() if k.startswith(("mpjpe", "pa_mpjpe")) and "sd" not in k
             ]
-            assert all(ours) or row["run"] == "paper only", (target, row["method"])
+            assert all(ours) or row["run"] == "quoted", (target, row["method"])
