@@ -1,5 +1,5 @@
 # A few samples of every dataset, whatever the scale and source: made, converted, drawn, and
-# measured by every protocol, with the mean body or hand for a network.
+# measured by every protocol, with the mean body or hand, or a network as initialised.
 # Nothing else reads them: `snakemake --cores 2 miniatures`.
 from pipeline.evaluation.protocols import PROTOCOLS
 from pipeline.workflow.codehash import version

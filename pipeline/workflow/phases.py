@@ -180,10 +180,14 @@ def protocol_raw(params: Params, job: Job) -> str | None:
     return protocol_records(params, job).rpartition("_")[0]
 
 
+UNTRAINED = ("pipeline.evaluation.iterations", "pipeline.evaluation.capacity")  # look inside
+
+
 def floor(protocol: str) -> dict[str, str]:
-    """Return the run without weights that a protocol can measure, and its seed."""
-    hands = isinstance(PROTOCOLS[protocol], HandProtocol)
-    return {"run": "mean_hand" if hands else "mean_pose", "seed": "0"}
+    """Return the run that needs no training and that a protocol can measure, and its seed."""
+    asked = PROTOCOLS[protocol]
+    run = "mean_hand" if isinstance(asked, HandProtocol) else "mean_pose"
+    return {"run": "untrained" if asked.module in UNTRAINED else run, "seed": "0"}
 
 
 def drawn(params: Params, section: str) -> list[tuple[str, int]]:

@@ -153,7 +153,7 @@ class Plan:
         return f"--raw {self._folder(manifest)}" if manifest else ""
 
     def on_miniatures(self, asked: Asked) -> Asked:
-        """Return what `asked` says of the evaluation of the mean body or hand by a protocol."""
+        """Return what `asked` says of the evaluation of a network as it is by a protocol."""
         return lambda w: asked({**phases.floor(w.protocol), "protocol": w.protocol})
 
     def miniature_protocol(self, wildcards: Any) -> dict[str, str]:

@@ -12,7 +12,7 @@ import torch
 from pipeline.body.smpl import SMPLLayer
 from pipeline.cameras import cam_to_translation, estimate_translation, translation_to_cam
 from pipeline.convert.common import project
-from pipeline.convert.pseudo import eft_fit
+from pipeline.convert.pseudo import NeuralAnnot, eft_fit
 from pipeline.convert.run import convert
 from pipeline.errors import InputError
 from pipeline.joints import index
@@ -152,3 +152,58 @@ def test_cameras_must_have_a_scale(mini: SimpleNamespace, eft: Path, scale: floa
     entry = json.loads((eft / FILE).read_text())["data"][0]
     with pytest.raises(InputError, match="parm_cam"):
         eft_fit(entry | {"parm_cam": [scale, 0, 0]}, "fits.json: entry 0")
+
+
+GOOD = {"smpl_param": {"pose": [0.0] * 72, "shape": [0.0] * 10, "trans": [0.0, 0.0, 3.0]},
+        "cam_param": {"focal": [1000.0, 1000.0], "princpt": [100.0, 100.0]}}  # fmt: skip
+NEURAL_ANNOT = "annotations/MSCOCO_train_SMPL_NeuralAnnot.json"
+
+
+def changed(*keys: str, value: object) -> dict:
+    """Return a good fit with one of its entries replaced; None takes it out."""
+    fit = json.loads(json.dumps(GOOD))
+    node = fit
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = value
+    if value is None:
+        del node[keys[-1]]
+    return fit
+
+
+@pytest.mark.parametrize(
+    ("fit", "field"),
+    [
+        (changed("cam_param", value=None), "cam_param"),
+        (changed("smpl_param", value=None), "smpl_param"),
+        (changed("cam_param", "focal", value=[1000.0]), "focal"),
+        (changed("cam_param", "princpt", value=[np.nan, 0.0]), "princpt"),
+        (changed("smpl_param", "pose", value=[[0.0] * 3] * 24), "pose"),
+        (changed("smpl_param", "pose", value=[0.0] * 63), "pose"),
+        (changed("smpl_param", "shape", value=[0.0] * 9), "shape"),
+        (changed("smpl_param", "trans", value=["far"] * 3), "trans"),
+        (changed("smpl_param", value=[0.0] * 85), "pose"),
+    ],
+    ids=["no camera", "no body", "one focal length", "NaN", "axes", "SMPL-X", "betas", "text",
+         "flat"],
+)  # fmt: skip
+def test_damaged_neural_annot_is_one_line(
+    mini: SimpleNamespace, raw: dict[str, Path], tmp_path: Path, fit: dict, field: str
+) -> None:
+    root, out = tmp_path / "raw", tmp_path / "out" / "out.h5"
+    shutil.copytree(raw["coco"], root)
+    content = json.loads((root / NEURAL_ANNOT).read_text())
+    content["900"] = fit
+    (root / NEURAL_ANNOT).write_text(json.dumps(content))
+    with pytest.raises(InputError) as error:
+        run(mini, root, out, labels="NeuralAnnot", labels_file=None)
+    text = str(error.value)
+    assert f"annotation 900: {field}: saw " in text and "\n" not in text
+    assert not out.parent.exists() or not list(out.parent.iterdir())
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "3"], ids=["truncated", "a list", "a number"])
+def test_what_is_no_neural_annot_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "fits.json").write_text(content)
+    with pytest.raises(InputError, match="fits.json"):
+        NeuralAnnot(tmp_path / "fits.json")
