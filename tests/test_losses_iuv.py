@@ -65,6 +65,35 @@ def test_unlabelled_samples() -> None:
     assert all(value == 0 for value in iuv_losses(predicted, batch, WEIGHTS).values())
 
 
+def test_each_reading_is_a_switch_of_its_own() -> None:
+    """Background says 1 in channel 0; the second sample has no label."""
+    predicted, batch = maps(), labels()
+    predicted["u"][:, 0] = 1.0
+    batch["has_iuv"][1] = 0
+    person, background = 0.5 * 0.6**2, 3 * 0.5
+
+    def of_u(preset: str, **switches: object) -> float:
+        return iuv_losses(predicted, batch, WEIGHTS | switches, preset)["iuv_u"].item()
+
+    assert of_u("official") == pytest.approx(0.5 * (person + background) / 2)
+    assert of_u("official", uv_pixels="foreground") == pytest.approx(0.5 * person / 2)
+    assert of_u("official", uv_mean="labelled") == pytest.approx(0.5 * (person + background))
+    assert of_u("paper") == pytest.approx(0.5 * person)
+    assert "iuv_annotation" in iuv_losses(
+        predicted, batch, WEIGHTS | {"annotation": True}, "paper"
+    )
+    found = iuv_losses(predicted, batch, WEIGHTS | {"annotation": False})
+    assert "iuv_annotation" not in found
+
+
+def test_weights_of_the_released_configuration() -> None:
+    """Its 2.0 and 0.3, which the released trainer does not read, are weights here."""
+    weights = {"iuv_index": 2.0, "iuv_annotation": 0.3, "iuv_uv": 0.5}
+    found = iuv_losses(maps(), labels(), weights)
+    assert found["iuv_index"].item() == pytest.approx(2 * math.log(25))
+    assert found["iuv_annotation"].item() == pytest.approx(0.3 * math.log(15))
+
+
 def test_parts_only() -> None:
     found = iuv_losses({"index": maps()["index"]}, labels(), {"iuv_index": 2.0})
     assert list(found) == ["iuv_index"]

@@ -32,8 +32,11 @@ def labels(batch: int = 2) -> dict[str, Tensor]:
     }
 
 
-def losses(predicted: dict, batch: dict, preset: str = "official") -> dict[str, float]:
-    found = parametric_losses({"iterations": [predicted]}, batch, WEIGHTS, preset)
+def losses(
+    predicted: dict, batch: dict, preset: str = "official", **switches: str
+) -> dict[str, float]:
+    weights = WEIGHTS | switches
+    found = parametric_losses({"iterations": [predicted]}, batch, weights, preset)
     return {name: value.item() for name, value in found.items()}
 
 
@@ -107,6 +110,56 @@ def test_iterations_add_up() -> None:
         torch.testing.assert_close(thrice[name], 3 * once[name])
 
 
+def test_each_mean_is_a_switch_of_its_own() -> None:
+    """One 2D joint of three and one 3D joint of two are off; the rest have no label."""
+    predicted, batch = body(), labels()
+    batch["keypoints_2d"][..., 2] = 0
+    batch["keypoints_2d"][0, :3, 2] = 1
+    batch["joints_3d"][..., 3] = 0
+    batch["joints_3d"][0, 2:4, 3] = 1  # the hips
+    predicted["keypoints_2d"][0, 1, 0] = 0.5
+    predicted["joints"][0, 2, 1] = 0.2  # each hip is then 0.1 from where it should be
+    found = losses(predicted, batch, mean_2d="labelled")
+    assert found["keypoints_2d"] == pytest.approx(300 * 0.25 / (2 * 3))
+    assert found["keypoints_3d"] == pytest.approx(300 * 2 * 0.01 / (24 * 3))
+    found = losses(predicted, batch, mean_3d="labelled")
+    assert found["keypoints_2d"] == pytest.approx(300 * 0.25 / (2 * 49 * 2))
+    assert found["keypoints_3d"] == pytest.approx(300 * 2 * 0.01 / (2 * 3))
+    found = losses(predicted, batch, "paper", mean_2d="slots", mean_3d="all")
+    assert found == losses(predicted, batch, camera_term="none")
+
+
+def test_norm_of_the_parameters_sums_their_numbers() -> None:
+    """Eq. 2's squared norm: of the one labelled sample, no mean over 216 and 10 numbers."""
+    predicted, batch = body(), labels()
+    predicted["betas"] += 0.5
+    predicted["rotmats"][0, 3] *= 3
+    batch["has_smpl"][1] = 0
+    found = losses(predicted, batch, parameters="norm")
+    assert found["betas"] == pytest.approx(0.06 * 10 * 0.25)
+    assert found["pose"] == pytest.approx(60 * 3 * 4)
+
+
+def test_supervised_camera() -> None:
+    predicted, batch = body(3), labels(3)
+    batch["cam"] = predicted["cam"] + torch.tensor([0.1, 0.0, -0.2])
+    batch["has_cam"] = torch.tensor([1, 1, 0])
+    batch["cam"][2] = float("nan")
+    found = losses(predicted, batch, camera_term="supervised")
+    assert found["camera"] == pytest.approx((0.01 + 0.04) / 3)
+    found = losses(predicted, batch, camera_term="supervised", parameters="norm", camera=60.0)
+    assert found["camera"] == pytest.approx(60 * (0.01 + 0.04))
+
+
+def test_weight_of_the_camera_prior() -> None:
+    """1 in PyMAF's trainer, 60 in SPIN's and PARE's."""
+    predicted = body()
+    predicted["cam"][:, 0] = 0.0
+    assert losses(predicted, labels())["camera"] == pytest.approx(1)
+    assert losses(predicted, labels(), camera=60.0)["camera"] == pytest.approx(60)
+    assert "camera" not in losses(predicted, labels(), camera_term="none")
+
+
 def test_camera_prior() -> None:
     predicted = body()
     predicted["cam"][:, 0] = torch.tensor([0.0, -0.1])
@@ -129,5 +182,7 @@ def test_nothing_labelled_is_zero_with_zero_gradients() -> None:
 def test_unknown_preset_and_missing_weight_are_refused() -> None:
     with pytest.raises(InputError, match="one of official, paper"):
         parametric_losses({"iterations": [body()]}, labels(), WEIGHTS, "spin")
+    with pytest.raises(InputError, match="camera_term: saw 'learnt', expected one of prior"):
+        losses(body(), labels(), camera_term="learnt")
     with pytest.raises(InputError, match="keypoints_3d"):
         parametric_losses({"iterations": [body()]}, labels(), {"keypoints_2d": 1.0})

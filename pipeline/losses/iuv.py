@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.losses.terms import check_preset, mean_of_samples, weight_of
+from pipeline.losses.terms import mean_of_samples, reading_of, weight_of
 
 # DensePose's 24 surface parts to its 14 annotated parts: front and back, inner and outer merge.
 ANNOTATION_GROUPS = (
@@ -18,22 +19,30 @@ ANNOTATION_GROUPS = (
 
 @dataclass(frozen=True)
 class Preset:
-    """What the two readings differ in.
+    """How Eq. 4 is read; each switch may be set next to the weights.
 
     Attributes:
-        foreground: whether U and V are compared on the person only. The released code's mask
-            includes the background's channel, which thereby learns to be zero.
+        uv_pixels: U and V are compared on the "foreground" only, or at "all" pixels: the released
+            code's mask includes the background's channel, which thereby learns to be zero.
+        uv_mean: their sums over pixels are averaged over the whole "batch", so that samples
+            without a label count as perfect, or over the "labelled" samples.
         annotation: whether there is a second classification into 15 merged parts.
     """
 
-    foreground: bool
+    uv_pixels: Literal["all", "foreground"]
+    uv_mean: Literal["batch", "labelled"]
     annotation: bool
 
 
 PRESETS = {
-    "official": Preset(foreground=False, annotation=True),
-    "paper": Preset(foreground=True, annotation=False),
+    "official": Preset("all", "batch", annotation=True),
+    "paper": Preset("foreground", "labelled", annotation=False),
 }
+
+
+def reading(preset: str, options: Mapping) -> Preset:
+    """The readings of a loss's settings, see `reading_of`."""
+    return reading_of(PRESETS, preset, options)
 
 
 def iuv_losses(
@@ -45,18 +54,19 @@ def iuv_losses(
         iuv: logits `index` (B, 25, R, R) and, unless only parts are predicted, `u`, `v`
             (B, 25, R, R) and `annotation` (B, 15, R, R).
         batch: part (B, R, R) 0..24, uv (B, R, R, 2) in [0, 1], has_iuv (B,).
-        weights: iuv_index, iuv_uv and, officially, iuv_annotation.
+        weights: iuv_index, iuv_uv and, officially, iuv_annotation (the released configuration
+            holds 2.0 and 0.3 for the classifications, but its trainer uses 1 and 1); and switches
+            of `Preset`.
         preset: "official" (PyMAF's trainer) or "paper" (PyMAF, Eq. 4).
 
     Returns:
         iuv_index and, where predicted, iuv_u, iuv_v, iuv_annotation: classification means over
-        the pixels of labelled samples; smooth L1 sums over pixels per sample of the whole batch.
+        the pixels of labelled samples; smooth L1 sums over pixels per sample.
 
     Raises:
         ValueError: if the maps and the labels differ in resolution.
     """
-    check_preset(preset, PRESETS)
-    form = PRESETS[preset]
+    form = reading(preset, weights)
     part, valid = batch["part"].long(), batch["has_iuv"].bool()
     if part.shape[1:] != iuv["index"].shape[2:]:
         sizes = f"{tuple(iuv['index'].shape[2:])} maps, {tuple(part.shape[1:])} labels"
@@ -69,10 +79,12 @@ def iuv_losses(
         losses["iuv_annotation"] = weight * _classification(iuv["annotation"], merged, valid)
     if "u" in iuv:
         weight = weight_of(weights, "iuv_uv")
-        counted = valid[:, None, None] & ((part > 0) | (not form.foreground))
+        counted = valid[:, None, None] & ((part > 0) | (form.uv_pixels == "all"))
         for axis, name in enumerate("uv"):
             target = torch.where(counted & (part > 0), batch["uv"][..., axis], 0.0)
-            losses[f"iuv_{name}"] = weight * _surface(iuv[name], target, part, counted)
+            total = _surface(iuv[name], target, part, counted)
+            samples = len(valid) if form.uv_mean == "batch" else valid.sum().clamp(min=1)
+            losses[f"iuv_{name}"] = weight * total / samples
     return losses
 
 
@@ -91,7 +103,7 @@ def _classification(logits: Tensor, target: Tensor, valid: Tensor) -> Tensor:
 
 
 def _surface(predicted: Tensor, target: Tensor, part: Tensor, counted: Tensor) -> Tensor:
-    """Smooth L1 in the channel of each pixel's part, summed over pixels, per sample."""
+    """Smooth L1 in the channel of each pixel's part, summed over the batch's pixels."""
     own = predicted.float().gather(1, part[:, None])[:, 0]  # (B, R, R)
     errors = F.smooth_l1_loss(own, target, reduction="none")
-    return torch.where(counted, errors, 0.0).sum() / len(errors)
+    return torch.where(counted, errors, 0.0).sum()

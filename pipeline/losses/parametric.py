@@ -2,43 +2,55 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pipeline.joints import index
 from pipeline.losses.terms import (
-    check_preset,
     difference_where,
     hip_centred,
     mean_of_samples,
+    reading_of,
     weight_of,
 )
 
-OFFICIAL_SLOTS = 49  # OpenPose's 25 and the 24 joints; the former always have confidence zero
+SLOTS = 49  # OpenPose's 25 joints, whose confidence the trainer multiplies by zero, and the 24
 HIPS = (index("spin24", "r_hip_lsp"), index("spin24", "l_hip_lsp"))
 
 
 @dataclass(frozen=True)
 class Preset:
-    """What the two readings differ in.
+    """How Eq. 2 is read; each switch may be set next to the weights.
 
     Attributes:
-        slots: joints that the 2D mean is taken over; None for those that are labelled. With 49
-            slots, of which 24 can be labelled, the effective weight is 24/49 of the nominal one.
-        labelled: whether the 3D mean too is taken over the labelled joints only.
-        camera: whether there is a prior that keeps the scale positive.
+        mean_2d: the squared 2D error is averaged over all "slots" (49 joints a sample, of which
+            24 can be labelled: the effective weight is 24/49 of the nominal one and shrinks with
+            every joint that is missing) or over the "labelled" joints.
+        mean_3d: the same for "all" 24 joints of the samples with 3D joints, or the "labelled".
+        parameters: "mean" over the numbers of pose, betas and camera, or the squared "norm" of
+            Eq. 2, their sum (24 x 9, 10 and 3 numbers); always a mean over labelled samples.
+        camera_term: "prior" that keeps the scale positive; "supervised" by the camera that best
+            projects the labelled body onto the 2D joints, for Eq. 2's Theta holds the camera;
+            "none".
     """
 
-    slots: int | None
-    labelled: bool
-    camera: bool
+    mean_2d: Literal["slots", "labelled"]
+    mean_3d: Literal["all", "labelled"]
+    parameters: Literal["mean", "norm"]
+    camera_term: Literal["prior", "supervised", "none"]
 
 
 PRESETS = {
-    "official": Preset(slots=OFFICIAL_SLOTS, labelled=False, camera=True),
-    "paper": Preset(slots=None, labelled=True, camera=False),
+    "official": Preset("slots", "all", "mean", "prior"),
+    "paper": Preset("labelled", "labelled", "mean", "none"),
 }
+
+
+def reading(preset: str, options: Mapping) -> Preset:
+    """The readings of a loss's settings, see `reading_of`."""
+    return reading_of(PRESETS, preset, options)
 
 
 def parametric_losses(
@@ -50,18 +62,19 @@ def parametric_losses(
         output: a parametric network's; `iterations` with rotmats, betas, cam, joints (metres),
             keypoints_2d ([-1, 1]).
         batch: keypoints_2d (B, 24, 3) and joints_3d (B, 24, 4), both spin24 with confidence or
-            validity last; rotmats (B, 24, 3, 3), betas (B, 10), has_smpl (B,).
-        weights: keypoints_2d, keypoints_3d, pose, betas and, officially, camera (1 by default).
-        preset: "official" (PyMAF's trainer) or "paper" (PyMAF, Eq. 2: no camera prior, means
-            over the labelled joints).
+            validity last; rotmats (B, 24, 3, 3), betas (B, 10), has_smpl (B,); for a supervised
+            camera cam (B, 3) and has_cam (B,).
+        weights: keypoints_2d, keypoints_3d, pose, betas and camera (1 by default; 60 in SPIN and
+            PARE), and switches of `Preset`.
+        preset: "official" (PyMAF's trainer) or "paper" (PyMAF, Eq. 2: means over the labelled
+            joints; no dataset labels the camera).
 
     Returns:
         Weighted scalars under the weights' names.
 
     Source: PyMAF, Eq. 2, and the trainer released with it.
     """
-    check_preset(preset, PRESETS)
-    form = PRESETS[preset]
+    form = reading(preset, weights)
     total: dict[str, Tensor] = {}
     for body in output["iterations"]:
         for name, value in _terms(body, batch, form).items():
@@ -72,15 +85,19 @@ def parametric_losses(
 
 
 def _terms(body: dict, batch: dict, form: Preset) -> dict[str, Tensor]:
-    valid = batch["has_smpl"].bool()
+    slots = SLOTS if form.mean_2d == "slots" else None
+    labelled = form.mean_3d == "labelled"
     terms = {
-        "keypoints_2d": keypoints_2d_loss(body["keypoints_2d"], batch["keypoints_2d"], form.slots),
-        "keypoints_3d": keypoints_3d_loss(body["joints"], batch["joints_3d"], form.labelled),
-        "pose": _mean_square(body["rotmats"], batch["rotmats"], valid),
-        "betas": _mean_square(body["betas"], batch["betas"], valid),
+        "keypoints_2d": keypoints_2d_loss(body["keypoints_2d"], batch["keypoints_2d"], slots),
+        "keypoints_3d": keypoints_3d_loss(body["joints"], batch["joints_3d"], labelled),
     }
-    if form.camera:
+    pairs = {"pose": ("rotmats", "has_smpl"), "betas": ("betas", "has_smpl")}
+    if form.camera_term == "supervised":
+        pairs["camera"] = ("cam", "has_cam")
+    elif form.camera_term == "prior":
         terms["camera"] = camera_prior(body["cam"])
+    for name, (key, label) in pairs.items():
+        terms[name] = _square(body[key], batch[key], batch[label].bool(), form.parameters)
     return terms
 
 
@@ -124,5 +141,7 @@ def camera_prior(cam: Tensor) -> Tensor:
     return torch.exp(-10 * cam[:, 0]).square().mean()
 
 
-def _mean_square(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    return mean_of_samples(difference_where(valid, predicted, target).square(), valid)
+def _square(predicted: Tensor, target: Tensor, valid: Tensor, form: str) -> Tensor:
+    """Squared error of the labelled samples: its mean, or the sum over a sample's numbers."""
+    error = mean_of_samples(difference_where(valid, predicted, target).square(), valid)
+    return error * (predicted[0].numel() if form == "norm" else 1)

@@ -1,6 +1,8 @@
 """Pieces that the loss functions share."""
 
 from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any, TypeVar, get_args
 
 import torch
 from torch import Tensor
@@ -8,6 +10,7 @@ from torch import Tensor
 from pipeline.errors import InputError
 
 DISTANCES = {"l1": torch.abs, "mse": torch.square}  # of each number of a difference
+Reading = TypeVar("Reading")
 
 
 def weight_of(weights: Mapping, name: str, default: float | None = None) -> float:
@@ -26,6 +29,31 @@ def check_preset(preset: str, presets: Mapping) -> None:
     """Refuse a preset that does not exist."""
     if preset not in presets:
         raise InputError("loss", "preset", repr(preset), f"one of {', '.join(presets)}")
+
+
+def reading_of(presets: Mapping[str, Reading], preset: str, options: Mapping[str, Any]) -> Reading:
+    """The readings of a preset with the switches that `options` set otherwise.
+
+    Args:
+        presets: name -> dataclass whose fields are switches, each a Literal or a bool.
+        preset: name of one.
+        options: settings of the loss; weights and what is None say nothing.
+
+    Raises:
+        InputError: for an unknown preset or a value that a switch does not have.
+    """
+    check_preset(preset, presets)
+    changes = {}
+    for switch in fields(presets[preset]):
+        value = options.get(switch.name)
+        if value is None:
+            continue
+        choices = get_args(switch.type) or (True, False)
+        if value not in choices:
+            expected = f"one of {', '.join(map(str, choices))}"
+            raise InputError("loss", switch.name, repr(value), expected)
+        changes[switch.name] = value
+    return replace(presets[preset], **changes)
 
 
 def difference_where(valid: Tensor, predicted: Tensor, target: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ def check_run(tree: dict, runs: Runs, run: Run, path: str) -> None:
             if (settings.get("loss") or {}).get(key) is None:
                 raise Refused(f"{path}.loss.{key}", "nothing", "a number, with auxiliary: "
                               f"{settings['network']['auxiliary']}")  # fmt: skip
+        _check_annotation(settings, f"{path}.network.annotation")
 
 
 def _check_data(tree: dict, data: dict, path: str) -> None:
@@ -54,6 +55,15 @@ def _check_data(tree: dict, data: dict, path: str) -> None:
     total = sum(data["mixture"].values())
     if abs(total - 1) > TOLERANCE:
         raise Refused(f"{path}.mixture", f"shares that sum to {total:g}", "a sum of 1")
+
+
+def _check_annotation(settings: dict, path: str) -> None:
+    """Refuse an output of the auxiliary head that no loss reads: it would never learn."""
+    network, loss = settings["network"], settings["loss"]
+    predicted = network["auxiliary"] == "iuv" and network.get("annotation", True)
+    read = loss.get("annotation")
+    if predicted and not (loss["preset"] == "official" if read is None else read):
+        raise Refused(path, "true with a loss that does not read it (preset: paper)", "false")
 
 
 def _check_protocol_of_validation(data: dict, path: str) -> None:

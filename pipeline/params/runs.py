@@ -10,6 +10,7 @@ from pipeline.params.sections import Augmentation, Training
 # Of training: change no result.
 PASSIVE = ("threads", "workers", "checkpoint_every", "checkpoint_activations")
 IUV_LOSSES = ("iuv_index", "iuv_annotation", "iuv_uv", "iuv_size")
+IUV_SWITCHES = ("uv_pixels", "uv_mean", "annotation")
 Init = dict[str, str | None]
 
 
@@ -37,7 +38,10 @@ class Meshes:
 
 @dataclass(frozen=True)
 class ParametricLoss:
-    """Weights of the SMPL losses; iuv_size is the side of the dense target."""
+    """Weights of the SMPL losses; iuv_size is the side of the dense target.
+
+    The last seven are the preset's, unless they are given.
+    """
 
     preset: Literal["official", "paper"]
     keypoints_2d: Amount
@@ -49,6 +53,13 @@ class ParametricLoss:
     iuv_annotation: Amount | None = None
     iuv_uv: Amount | None = None
     iuv_size: Positive | None = None
+    mean_2d: Literal["slots", "labelled"] | None = None
+    mean_3d: Literal["all", "labelled"] | None = None
+    parameters: Literal["mean", "norm"] | None = None
+    camera_term: Literal["prior", "supervised", "none"] | None = None
+    uv_pixels: Literal["all", "foreground"] | None = None
+    uv_mean: Literal["batch", "labelled"] | None = None
+    annotation: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +211,7 @@ def influences(settings: dict) -> dict:
     training = {k: v for k, v in settings["training"].items() if k not in PASSIVE}
     loss = settings.get("loss") or {}
     if not has_iuv_loss(settings):
-        loss = {k: v for k, v in loss.items() if k not in IUV_LOSSES}
+        loss = {k: v for k, v in loss.items() if k not in (*IUV_LOSSES, *IUV_SWITCHES)}
     rest = {k: settings[k] for k in ("data", "corruption", "augmentation") if k in settings}
     if "pairs" in settings["data"]:  # no image, nothing for the colour gain to act on
         rest["augmentation"] = {k: v for k, v in rest["augmentation"].items() if k != "gain"}

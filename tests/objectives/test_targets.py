@@ -16,12 +16,14 @@ from pipeline.joints import indices
 from pipeline.losses.silhouette import silhouette_loss
 from pipeline.models.build import build_network
 from pipeline.models.mesh_joints import J14, J14_IN_SPIN24
+from pipeline.models.parametric import Estimate
 from pipeline.objectives.atlas import atlas_flip
 from pipeline.objectives.build import build_objective
 from pipeline.objectives.ground_truth import GroundTruth
 from pipeline.objectives.images import plain_batches
 from pipeline.objectives.mesh_pretrain import fit_weak_camera
 from pipeline.objectives.parametric import build as build_parametric
+from pipeline.objectives.parametric import fitted_cameras
 from pipeline.objectives.sources import Sources
 from pipeline.pieces import label_shares, split
 from pipeline.synthesis.corruption import corrupt
@@ -76,6 +78,22 @@ def test_mesh_targets_follow_the_image(files, batch, finetune):
     assert (targets.vertices[:LABELLED].abs().amax((1, 2)) < 1.5).all()
 
 
+def test_cameras_are_fitted_to_the_labelled_bodies(files, batch):
+    network = build_network(RUNS["hmr"]["network"], files.assets)
+    cam = torch.tensor([[0.9, 0.1, -0.2]]).repeat(8, 1) * torch.linspace(0.5, 1.5, 8)[:, None]
+    pose = batch["rotmats"][..., :2].flatten(1)
+    points = batch["keypoints_2d"].clone()
+    points[..., :2] = network.body(Estimate(pose, batch["betas"], cam))["keypoints_2d"]
+    points[..., 2] = 1
+    points[:, 7] = torch.tensor([5.0, 5.0, 0.0])  # not labelled: does not pull
+    points[1, 1:, 2] = 0  # one joint is not enough
+    found = fitted_cameras(network.body, batch | {"keypoints_2d": points})
+    good = [0, *range(2, LABELLED)]
+    assert found["has_cam"].nonzero()[:, 0].tolist() == good
+    torch.testing.assert_close(found["cam"][good], cam[good], atol=1e-4, rtol=0)
+    assert (found["cam"][~found["has_cam"]] == 0).all()
+
+
 def test_samples_without_labels_of_any_kind_give_finite_losses(finetune, batch):
     empty = {k: torch.zeros_like(v) for k, v in batch.items()} | {"image": batch["image"]}
     terms = finetune.losses(finetune.network, empty, 0)
@@ -102,11 +120,20 @@ def test_steps_on_one_batch_lower_the_loss(files, name):
     assert seen[-1] < 0.9 * seen[0], seen
 
 
-@pytest.mark.parametrize("name", RUNS)
+READINGS = {
+    "pymaf, paper": {"preset": "paper", "camera_term": "supervised"},
+    "pymaf, labelled": {"mean_2d": "labelled", "uv_mean": "labelled", "parameters": "norm"},
+}
+
+
+@pytest.mark.parametrize("name", [*RUNS, *READINGS])
 def test_pieces_add_up_to_the_whole_batch(files, name):
     """Label shares undo that each piece averages over its own labels only."""
     sources = Sources({"toy_train": files.train}, {"toy_train": files.iuv}, pairs=files.pairs)
-    settings = {**RUNS[name], "training": RUNS[name]["training"] | {"batch_size": 8}}
+    settings = RUNS[name.partition(",")[0]]
+    settings = {**settings, "training": settings["training"] | {"batch_size": 8}}
+    if name in READINGS:
+        settings["loss"] = settings["loss"] | READINGS[name]
     objective = build_objective(settings, files.body, sources)
     # The auxiliary head and masking are of training mode, in which nothing else may be random.
     network = objective.network.train()

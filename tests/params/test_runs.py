@@ -63,6 +63,15 @@ def test_changed_runs_have_short_names(config: dict) -> None:
     assert names(params)[4].startswith("hmr-mixture=")
 
 
+def test_an_output_that_no_loss_reads_is_refused(config: dict) -> None:
+    paper = {"run": "pymaf", "set": {"loss.preset": "paper", "network.annotation": False}}
+    assert names(with_rows(config, paper))
+    with pytest.raises(InputError, match="annotation: saw true .*expected false"):
+        with_rows(config, {**paper, "set": {"loss.preset": "paper"}})
+    kept = {"loss.preset": "paper", "loss.annotation": True, "loss.iuv_annotation": 0.3}
+    assert names(with_rows(config, {**paper, "set": kept}))
+
+
 def test_equal_settings_are_one_run(config: dict) -> None:
     params = with_rows(
         config,
