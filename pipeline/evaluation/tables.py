@@ -146,7 +146,7 @@ def markdown(settings: dict, header: list[str], rows: list[list[str]]) -> str:
 
 def _caption(settings: dict, body: list[str]) -> str:
     data = {"demo": "demo data rendered from the open body", "real": "the licensed datasets"}
-    protocols = ", ".join(f"`{c['protocol']}`" for c in settings["columns"])
+    protocols = ", ".join(dict.fromkeys(f"`{c['protocol']}`" for c in settings["columns"]))
     seeds = len(settings["seeds"])
     spread = f"mean ± sample standard deviation over {seeds} seeds" if seeds > 1 else "one seed"
     note = ("" if settings["source"] == "real" and settings["scale"] == "paper" else

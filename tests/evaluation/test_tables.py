@@ -201,6 +201,7 @@ def test_columns_pick_their_own_row_of_the_paper(settings, tmp_path):
     text = tables.markdown(settings, header, rows)
     assert "| Method | MPJPE M0 Human3.6M | MPJPE M3 Human3.6M | PA-MPJPE M3 Human3.6M |" in text
     assert "| Grid | 10.0 | 13.0 | 13.0 | 274.0 | 75.1 | 48.9 |" in text
+    assert "; protocols `h36m_p2_iterations`. " in text
 
 
 def test_two_cells_of_the_same_metric_name_do_not_collide(settings, metric_files):
