@@ -24,7 +24,7 @@ class Images:
 
     mixture: dict[str, Share]
     validation: str | None = None
-    fraction: Share = 1.0
+    fraction: Annotated[float, Range(1e-6, 1)] = 1.0
     protocol: str = "pw3d_rooted"
 
 

@@ -3,10 +3,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from pipeline.__main__ import main
 from pipeline.errors import InputError
-from pipeline.evaluation import reference, tables
+from pipeline.evaluation import capacity, reference, tables
 from pipeline.evaluation.protocols import PROTOCOLS
 
 
@@ -208,3 +209,34 @@ def test_two_cells_of_the_same_metric_name_do_not_collide(settings, metric_files
     found = tables.read_metrics([Path(p) for p in metric_files])
     header, _ = tables.build(settings, found)
     assert len(header) == len(set(header))
+
+
+def test_parts_of_a_table_and_counts_of_parameters(tmp_path):
+    where = {"table": "mpt/supp_table1_model_capacity", "where": {"method": "Ours"}}
+    settings = {
+        "title": "T", "seeds": [0], "scale": "demo", "source": "demo",
+        "columns": [{"protocol": "capacity", "metrics": ["encoder_params", "regressor_params"]}],
+        "rows": [{"method": "Ours", "run": "mpt", "group": "a", "reference": where},
+                 {"method": "Other", "run": "hmr"}],
+    }  # fmt: skip
+    measured = [_metrics(tmp_path, run, 0, "capacity", encoder_params=28e6, regressor_params=55e6)
+                for run in ("mpt", "hmr")]  # fmt: skip
+    found = tables.read_metrics([Path(path) for path in measured])
+    header, rows = tables.build(settings, found)
+    first, second = (dict(zip(header, row, strict=True)) for row in rows)
+    assert first["group"] == "a" and second["group"] == ""
+    assert first["encoder_params_network_count"] == "28000000"
+    assert first["paper_regressor_params_network_count"] == "102000000"
+    text = tables.markdown(settings, header, rows)
+    assert "| (a) Ours | 28000000 | 55000000 | 28000000 | 102000000 |" in text
+    assert "parameters of the image network (trained)" in text and "| Other | 28000000 |" in text
+
+
+def test_capacity_is_that_of_the_built_network():
+    network = torch.nn.ModuleDict(
+        {"backbone": torch.nn.Linear(3, 2), "head": torch.nn.Linear(2, 1)}
+    )
+    found = capacity.measure(network, "", PROTOCOLS["capacity"], None, {})
+    assert found.pooled == {"encoder_params": 8.0, "regressor_params": 3.0}
+    with pytest.raises(InputError, match="capacity: network"):
+        capacity.measure(torch.nn.Identity(), "", PROTOCOLS["capacity"], None, {})

@@ -13,6 +13,7 @@ from pipeline.params import Params, jobs, load
 from pipeline.params.overlay import merge, read_file, with_bases
 from pipeline.params.reader import Refused
 from pipeline.params.runs import influences
+from pipeline.schedules import learning_rate
 from pipeline.workflow import phases
 from tests.conftest import ROOT
 
@@ -264,3 +265,53 @@ def test_every_dataset_has_a_converter_demo_data_and_settings(config: dict, data
         job = {"dataset": dataset, "split": split}
         assert split in jobs.convert(params, job)["splits"]
         assert jobs.demo(params, job).keys() == {"seed", "heading_deg", dataset}
+
+
+def test_mpt_is_trained_as_its_supplement_says(config: dict) -> None:
+    """Adam, 2e-4, linear warm-up over a tenth of the steps, linear decay to 0; 2 M meshes."""
+    params = load({**config, "scale": "paper"})
+    for key in ("pretrain/mesh", "finetune/mpt_mixed", "finetune/mpt_h36m"):
+        training = params.runs[key].settings["training"]
+        assert training["optimizer"] == "adam" and training["weight_decay"] == 0
+        steps = training["steps"]
+        rates = [learning_rate(training, step) for step in (0, steps // 10 - 1, steps - 1)]
+        assert rates[1] == pytest.approx(2e-4, rel=1e-3)
+        assert 0 < rates[0] < 1e-7 and 0 < rates[2] < 1e-8
+    assert params.tree["mocap"]["count"] == 2_000_000
+
+
+def test_open_points_of_mpt_have_a_default(config: dict) -> None:
+    """What the paper leaves open, as params.yaml reads it."""
+    network = load({**config, "scale": "paper"}).runs["finetune/mpt_mixed"].settings["network"]
+    regressor = network["regressor"]
+    assert (network["pose_network"]["kind"], network["pose_network"]["width"]) == (
+        "higher_hrnet", 48)  # fmt: skip
+    assert {"hidden": [1024, 256, 64], "layers": 4, "heads": 4}.items() <= regressor.items()
+    open_points = {
+        "query": "template", "positions": "learned", "feedforward": 3072, "camera": "linear",
+        "upsample": "learned", "dropout": 0.1, "mvm_max": 0.3, "mask_value": 0.01,
+        "joints": 14, "vertices": 431, "token_dims": [2051, 512, 128],
+    }  # fmt: skip
+    assert open_points.items() <= regressor.items()
+    assert regressor["heatmap"] == {"size": 224, "patch": 8, "joint_set": "coco17",
+                                    "grid_projection": "linear"}  # fmt: skip
+    assert not network["freeze_backbone"] and not network["freeze_batchnorm"]
+
+
+@pytest.mark.parametrize("key", ["data.protocol", "init.backbone", "data.fraction"])
+def test_parts_of_mpt_that_do_not_go_together(config: dict, key: str) -> None:
+    wrong = {"data.protocol": "mupots", "init.backbone": "pretrain/pose2d", "data.fraction": 2.0}
+    row = {"run": "mpt", "set": {key: wrong[key]}}
+    with pytest.raises(Refused, match=key.split(".")[-1]):
+        with_rows(config, {"run": "mpt"}, row)
+
+
+def test_a_share_of_0_leaves_a_dataset_of_the_base_out(config: dict) -> None:
+    params = load(config)
+    assert params.runs["finetune/mpt_h36m"].records == ["h36m_train"]
+    assert params.runs["finetune/mpt_pw3d"].records == ["pw3d_train"]
+    assert params.runs["finetune/mpt_mixed"].key == "finetune/mpt"  # the demo's are one
+    real = load({**config, "source": "real", "scale": "paper"})
+    assert len(real.runs["finetune/mpt_mixed"].records) == 5
+    weights = real.runs["pretrain/higher_hrnet"]
+    assert weights.records == [] and list(weights.parents) == ["network"]
