@@ -12,7 +12,8 @@ from pipeline.prediction.surfaces import Surface
 from pipeline.rendering.overlay import overlay_mesh
 
 COLOURS = ((110, 170, 205), (214, 142, 108), (140, 190, 120), (200, 160, 210), (220, 200, 110))
-SHOWN = 1600  # px, longer side of the pictures of the page
+SHOWN = 1600  # px, longer side of the overlays
+THUMBNAIL = 480  # px, longer side of the pictures on the page
 SIDE_VIEW = 320  # px
 BEHIND = 0.01  # m, least depth of a vertex that can be drawn
 # Axes of viewers: y up, looking along -z. A turn by pi about x, so nothing is mirrored.
@@ -72,10 +73,10 @@ def write_mesh(path: Path, person: Person, faces: np.ndarray) -> None:
         np.savetxt(file, faces + 1, fmt="f %d %d %d")
 
 
-def shown(image: np.ndarray) -> np.ndarray:
-    """Return the picture at most SHOWN px long."""
+def shrunk(image: np.ndarray, limit: int) -> np.ndarray:
+    """Return the picture at most `limit` px long."""
     height, width = image.shape[:2]
-    ratio = min(1.0, SHOWN / max(height, width))
+    ratio = min(1.0, limit / max(height, width))
     size = max(1, round(width * ratio)), max(1, round(height * ratio))
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA) if ratio < 1 else image
 
@@ -88,7 +89,7 @@ def overlay(image: np.ndarray, people: Sequence[Person], faces: np.ndarray) -> n
         people: in the order of their colours.
         faces: (F, 3) of the meshes.
     """
-    out = shown(image)
+    out = shrunk(image, SHOWN)
     zoom = np.diag([out.shape[1] / image.shape[1], out.shape[0] / image.shape[0], 1.0])
     for k in sorted(range(len(people)), key=lambda k: -people[k].transl[2]):
         vertices = people[k].placed

@@ -90,8 +90,8 @@ def _card(card: Card) -> str:
     people = "".join(_person(folder, k, card.mesh) for k in range(card.people))
     return (
         f'<figure>\n<a class="picture" href="{folder}/overlay.png">'
-        f'<img src="{folder}/picture.jpg" alt="" loading="lazy">'
-        f'<img src="{folder}/overlay.png" alt="{name} with the predicted meshes" loading="lazy">'
+        f'<img src="{folder}/photograph_small.jpg" alt="" loading="lazy">'
+        f'<img src="{folder}/overlay_small.jpg" alt="{name} with the meshes" loading="lazy">'
         f'</a>\n<figcaption>\n<h3>{name}</h3>\n<ul class="people">\n{people}</ul>\n'
         "</figcaption>\n</figure>\n"
     )

@@ -27,7 +27,7 @@ from pipeline.prediction.pictures import Picture, find_pictures, read_picture, s
 from pipeline.prediction.surfaces import Surface, surface_of
 from pipeline.progress import progress
 
-QUALITY = 90  # of the JPEG beside the overlay
+QUALITY = 88  # of the page's JPEGs
 PAGE = "index.html"
 WITHOUT_PICTURE = ("mesh_transformer",)  # sees the maps of a pose network
 
@@ -70,6 +70,7 @@ class Predictor:
     """What stays the same for all pictures."""
 
     network: nn.Module
+    kind: str
     assets: BodyAssets
     size: int
     device: str
@@ -117,9 +118,11 @@ class Predictor:
                 outputs.write_mesh(base.with_suffix(suffix), person, faces)
                 side = outputs.side_view(person, faces, outputs.colour(k))
                 outputs.write_png(part / f"person{k + 1}_side.png", side)
-            outputs.write_png(part / "overlay.png", outputs.overlay(one.image, people, faces))
-            photograph = encode_jpeg(outputs.shown(one.image), QUALITY)
-            (part / "picture.jpg").write_bytes(photograph)
+            overlay = outputs.overlay(one.image, people, faces)
+            outputs.write_png(part / "overlay.png", overlay)
+            for kind, image in (("overlay", overlay), ("photograph", one.image)):
+                small = outputs.shrunk(image, outputs.THUMBNAIL)
+                (part / f"{kind}_small.jpg").write_bytes(encode_jpeg(small, QUALITY))
         return Card(name, folder, len(people), suffix)
 
 
@@ -151,7 +154,8 @@ def main(args: argparse.Namespace) -> None:
     people = _count(sum(card.people for card in cards), "person", "people")
     focal = f"focal length {args.focal:g} px" if args.focal else "nearly orthographic camera"
     pictures_read = _count(len(cards), "picture", "pictures")
-    facts = [f"{people} in {pictures_read}", args.checkpoint.name, focal]
+    network = f"{predictor.kind} ({args.checkpoint.name})"
+    facts = [f"{people} in {pictures_read}", network, focal]
     with files.atomic(args.out / PAGE) as part:
         part.write_text(page(cards, skipped, facts), encoding="utf-8")
     total = _count(len(pictures), "picture", "pictures")
@@ -182,7 +186,7 @@ def _predictor(args: argparse.Namespace, pictures: Sequence[Picture]) -> Predict
     size = getattr(network, "options", getattr(network, "body", None)).image_size
     network = network.to(device).eval()
     folders = folder_names([picture.path.name for picture in pictures])
-    return Predictor(network, assets, size, device, args, folders)
+    return Predictor(network, settings["kind"], assets, size, device, args, folders)
 
 
 def folder_names(names: Sequence[str]) -> dict[str, str]:
