@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.body.pickles import inner
+from pipeline.body.pickles import damaged, inner
 from pipeline.errors import InputError
 
 # Names under which training code keeps the network's state, the likeliest first.
@@ -56,6 +56,15 @@ def find_state(content: object, path: Path | str, under: str | None = None) -> S
     Raises:
         InputError: if no dictionary of tensors is found.
     """
+    try:
+        return _find(content, path, under)
+    except InputError:
+        raise
+    except Exception as error:  # what stands for numpy's arrays comes from the file
+        raise damaged(path, "", error) from error
+
+
+def _find(content: object, path: Path | str, under: str | None) -> State:
     state = State({})
     for _ in range(_DEPTH):
         if isinstance(content, dict) and _is_state(content):
@@ -85,7 +94,7 @@ def _is_state(content: dict) -> bool:
 
 def _tensor(value: object) -> Tensor:
     value = inner(value)
-    return value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
+    return value.detach() if isinstance(value, Tensor) else torch.tensor(value)
 
 
 def _strip_prefixes(state: State) -> None:

@@ -289,6 +289,22 @@ def test_files_without_a_state_dict(content, tmp_path, capsys):
     assert "no state dict" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("array", [np.array(["text"]), np.array([None, 1], dtype=object)])
+def test_arrays_that_are_no_weights(array, tmp_path, capsys):
+    torch.save({"conv1.weight": array}, tmp_path / "a.pth")
+    assert run("higher_hrnet", tmp_path / "a.pth", tmp_path / "b.pt") == 1
+    error = capsys.readouterr().err
+    assert "a.pth" in error and error.count("\n") == 1
+
+
+def test_weights_in_arrays_of_numpy(tmp_path):
+    trunk = filled(ResNet(18, 0.0625))
+    torch.save({k: v.numpy() for k, v in trunk.state_dict().items()}, tmp_path / "a.pth")
+    assert run("resnet", tmp_path / "a.pth", tmp_path / "b.pt") == 0
+    weights = load_weights(tmp_path / "b.pt")
+    assert all(torch.equal(weights[key], value) for key, value in trunk.state_dict().items())
+
+
 def test_the_body_is_asked_for(tmp_path, capsys):
     torch.save({"conv1.weight": torch.ones(1)}, tmp_path / "a.pt")
     arguments = ["--kind", "hmr", "--checkpoint", str(tmp_path / "a.pt")]
