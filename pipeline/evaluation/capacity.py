@@ -5,30 +5,20 @@ million (word and position embeddings of its BERT) are never used; none of those
 """
 
 import numpy as np
-import torch
-from torch import nn
 
-from pipeline.body.assets import BodyAssets
 from pipeline.errors import InputError
-from pipeline.evaluation.measure import Measured
-from pipeline.evaluation.protocols import AnyProtocol
+from pipeline.evaluation.predictions import Measured, Task
 
 ENCODERS = ("pose_network", "backbone")  # the part of a network that sees the image
 
 
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: AnyProtocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """Count the parameters; records and body are not read.
 
     Raises:
         InputError: if the network has no part that sees the image, as the mean pose.
     """
+    network, protocol = task.network, task.protocol
     parts = dict(network.named_children())
     encoder = next((parts[name] for name in ENCODERS if name in parts), None)
     if encoder is None:

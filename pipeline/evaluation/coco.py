@@ -10,19 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.body.assets import BodyAssets
 from pipeline.body.joints_from_body import JointsFromBody, regress
 from pipeline.body.smpl import SMPLLayer
 from pipeline.cameras import ndc_to_pixels, project_crop
 from pipeline.data.crops import crop_affine, invert, transform_points
-from pipeline.data.dataset import RecordsDataset
 from pipeline.errors import InputError
-from pipeline.evaluation.image_protocols import ImageProtocol
 from pipeline.evaluation.keypoint_ap import average_precision, detections
-from pipeline.evaluation.measure import Measured
-from pipeline.evaluation.predictions import predictions
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.files import read_json
 from pipeline.joints import mapping
 from pipeline.records import Records
@@ -30,36 +27,16 @@ from pipeline.records import Records
 FOCAL = 5000.0  # crop pixels, as the networks project
 
 
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: ImageProtocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """AP in percent over the images of the records.
-
-    Args:
-        network: has `predict(image)`.
-        records_path: the benchmark's records.
-        protocol: coco_keypoints.
-        assets: the body.
-        settings: image_size, batch_size, raw.
-        device: where the network is.
 
     Raises:
         InputError: if the annotation file is missing or is not the one of the records.
     """
-    size = settings["image_size"]
-    dataset = RecordsDataset(records_path, None, {"image_size": size}, train=False)
-    records = dataset.records
-    annotations = annotation_file(records, Path(settings["raw"]) / protocol.truth)
-    joints_of = MeshJoints(assets)
-    rows, keypoints = np.arange(len(dataset)), np.empty((len(dataset), 17, 2))
-    for piece, _, predicted in predictions(
-        network, dataset, rows, settings, device, f"evaluate {protocol.name}"
-    ):
+    records, size, protocol = task.records, task.size, task.protocol
+    annotations = annotation_file(records, task.truth)
+    joints_of, keypoints = MeshJoints(task.assets), np.empty((len(records), 17, 2))
+    for piece, _, predicted in task.predictions():
         joints = joints_of(predicted)
         pixels = ndc_to_pixels(project_crop(joints, predicted["cam"], FOCAL, size), size)
         for k, row in enumerate(piece):
@@ -68,7 +45,7 @@ def measure(
     found = average_precision(annotations, detections(keypoints, records.frame))
     units = dict.fromkeys(protocol.metrics, "%")
     pooled = {name: found[name] for name in protocol.metrics if name in found}
-    return Measured(rows, pooled=pooled, units=units)
+    return Measured(task.rows, pooled=pooled, units=units)
 
 
 class MeshJoints:

@@ -11,7 +11,7 @@ import torch
 from pipeline import checkpoints, files
 from pipeline.body.assets import load_assets
 from pipeline.errors import InputError
-from pipeline.evaluation.measure import Measured
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.metrics import bootstrap_interval
 from pipeline.models.build import build_network
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
     eval_settings = {"image_size": settings["network"]["image_size"],
                      "batch_size": settings["batch_size"], "raw": args.raw}  # fmt: skip
     measure = importlib.import_module(protocol.module).measure
-    measured = measure(network, args.records, protocol, assets, eval_settings, device)
+    measured = measure(Task(network, args.records, protocol, assets, eval_settings, device))
     per_sample = {k: np.round(v, 4).tolist() for k, v in measured.per_sample.items()}
     result = {
         "run": settings["run"],

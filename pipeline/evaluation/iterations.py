@@ -7,44 +7,28 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
-from pipeline.body.assets import BodyAssets
 from pipeline.errors import InputError
-from pipeline.evaluation.measure import Evaluator, Measured, in_millimetres, labelled
-from pipeline.evaluation.protocols import ITERATIONS, Protocol
+from pipeline.evaluation.measure import Evaluator, in_millimetres, labelled
+from pipeline.evaluation.predictions import Measured, Task
+from pipeline.evaluation.protocols import ITERATIONS
 
 
 @torch.no_grad()
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: Protocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """Errors of every estimate of the network, see `measure.measure`.
-
-    Args:
-        network: has `predict_iterations(image)`, the meshes from the mean parameters on.
-        records_path: the benchmark's records.
-        protocol: its metrics are called `<metric>_m<number of updates>`.
-        assets: body models and regressors.
-        settings: image_size, batch_size.
-        device: where the network is.
 
     Raises:
         InputError: if the network has no updates, or other than the protocol reports.
     """
+    network, protocol = task.network, task.protocol
     if not hasattr(network, "predict_iterations"):
         raise InputError(protocol.name, "network", type(network).__name__, "one that iterates")
     whole = dict.fromkeys(name.rpartition("_m")[0] for name in protocol.metrics)
-    evaluator = Evaluator(replace(protocol, metrics=tuple(whole)), assets, device)
-    was_training, rows, results = network.training, [], []
-    network.eval()
-    for piece, batch in labelled(records_path, protocol, settings):
-        meshes = network.predict_iterations(batch["image"].to(device))
+    evaluator = Evaluator(replace(protocol, metrics=tuple(whole)), task.assets, task.device)
+    rows, results = [], []
+    for piece, batch in labelled(task):
+        meshes = network.predict_iterations(batch["image"])
         if len(meshes) != len(ITERATIONS):
             expected = f"the mean and {len(ITERATIONS) - 1} updates"
             raise InputError(protocol.name, "network", f"{len(meshes)} estimates", expected)
@@ -53,5 +37,4 @@ def measure(
         results.append(
             {f"{metric}_m{k}": errors[k][metric] for metric in whole for k in ITERATIONS}
         )
-    network.train(was_training)
     return Measured(np.concatenate(rows), in_millimetres(results))

@@ -18,16 +18,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from torch import nn
 
-from pipeline.body.assets import BodyAssets
 from pipeline.cameras import cam_to_translation
 from pipeline.data.crops import crop_affine, invert, warp_image
-from pipeline.data.dataset import RecordsDataset
 from pipeline.errors import InputError
 from pipeline.evaluation.image_protocols import ImageProtocol
-from pipeline.evaluation.measure import Measured
-from pipeline.evaluation.predictions import predictions
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.evaluation.segmentation import IGNORE, SPIN_TO_UP, Counts
 from pipeline.joints import convert, index
 from pipeline.records import Records
@@ -51,45 +47,27 @@ AGREED = 0.5  # least share of the places that show their part
 _SAME = np.arange(PARTS, dtype=np.uint8)
 
 
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: ImageProtocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """Accuracy (percent) and F1 of the drawn meshes, pooled over the pixels of all images.
-
-    Args:
-        network: has `predict(image)`.
-        records_path: the benchmark's records.
-        protocol: lsp_silhouette or lsp_parts.
-        assets: the body.
-        settings: image_size, batch_size, raw.
-        device: where the network is.
 
     Raises:
         InputError: if a mask is missing, damaged, of another size, or numbers unknown parts.
     """
-    size = settings["image_size"]
-    dataset = RecordsDataset(records_path, None, {"image_size": size}, train=False)
-    masks = Masks(dataset.records, Path(settings["raw"]) / protocol.truth, protocol)
+    records, assets = task.records, task.assets
+    masks = Masks(records, task.truth, task.protocol)
     parts = assets.parts6 if masks.parts else np.ones(len(assets.faces), np.uint8)
     labels = masks.numbering[np.append(parts, 0)]  # of faces; face -1 is the background
     faces = np.ascontiguousarray(assets.faces, np.int32)
-    rows, canvas = np.arange(len(dataset)), Rasterizer(SIZE, SIZE)
-    counts = Counts(PARTS if masks.parts else 2)
-    for piece, _, predicted in predictions(
-        network, dataset, rows, settings, device, f"evaluate {protocol.name}"
-    ):
+    canvas, counts = Rasterizer(SIZE, SIZE), Counts(PARTS if masks.parts else 2)
+    for piece, _, predicted in task.predictions():
         for k, row in enumerate(piece):
             vertices, cam = (predicted[key][k].numpy() for key in ("vertices", "cam"))
-            seen = draw(vertices, cam, size, faces, canvas)
-            counts.add(paste(labels[seen], dataset.records, row), masks.read(row))
-    accuracy, f1 = protocol.metrics
+            seen = draw(vertices, cam, task.size, faces, canvas)
+            counts.add(paste(labels[seen], records, row), masks.read(row))
+    accuracy, f1 = task.protocol.metrics
     units = {accuracy: "%", f1: ""}
-    return Measured(rows, pooled={accuracy: 100 * counts.accuracy(), f1: counts.f1()}, units=units)
+    pooled = {accuracy: 100 * counts.accuracy(), f1: counts.f1()}
+    return Measured(task.rows, pooled=pooled, units=units)
 
 
 def draw(

@@ -1,37 +1,20 @@
 """Errors of 3D joints and meshes under a protocol, one value per sample and metric."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline import metrics
 from pipeline.body.assets import BodyAssets
 from pipeline.body.joints_from_body import JointsFromBody
 from pipeline.body.smpl import SMPLLayer
 from pipeline.errors import InputError
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.evaluation.protocols import Protocol
 from pipeline.joints import convert, index, mapping
 from pipeline.record_schema import GENDERS
-
-
-@dataclass
-class Measured:
-    """What a protocol's `measure` returns.
-
-    Attributes:
-        rows: (N,) record numbers that were evaluated.
-        per_sample: metric -> (N,) values in the reported unit, whose mean is the metric.
-        pooled: metric -> value of metrics that are no mean over samples.
-        units: metric -> unit; "mm" where it says nothing.
-    """
-
-    rows: np.ndarray
-    per_sample: dict[str, np.ndarray] = field(default_factory=dict)
-    pooled: dict[str, float] = field(default_factory=dict)
-    units: dict[str, str] = field(default_factory=dict)
 
 
 def regress_centred(regressor: Tensor, vertices: Tensor) -> tuple[Tensor, Tensor]:
@@ -190,67 +173,37 @@ def annotated_h36m(
     return joints
 
 
-def batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Consecutive pieces of `rows` of at most `size`."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
-
-
 @torch.no_grad()
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: Protocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """Errors of the network on every record that the protocol selects.
-
-    Args:
-        network: has `predict(image)`.
-        records_path: the benchmark's records.
-        protocol: what is measured.
-        assets: body models and regressors.
-        settings: image_size, batch_size.
-        device: where the network is.
 
     Returns:
         errors in millimetres, in the order of the records.
     """
-    evaluator, was_training = Evaluator(protocol, assets, device), network.training
-    network.eval()
+    evaluator = Evaluator(task.protocol, task.assets, task.device)
     rows, results = [], []
-    for piece, batch in labelled(records_path, protocol, settings):
+    for piece, batch in labelled(task):
         rows.append(piece)
-        results.append(evaluator.errors(network.predict(batch["image"].to(device)), batch))
-    network.train(was_training)
+        results.append(evaluator.errors(task.network.predict(batch["image"]), batch))
     return Measured(np.concatenate(rows), in_millimetres(results))
 
 
-def labelled(
-    records_path: str, protocol: Protocol, settings: dict
-) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
-    """Record numbers and batches of images with their ground truth, see `Evaluator.errors`."""
-    from pipeline.data.dataset import RecordsDataset
-    from pipeline.progress import progress
+def labelled(task: Task) -> Iterator[tuple[np.ndarray, dict[str, Tensor]]]:
+    """Record numbers and batches of images with their ground truth, see `Evaluator.errors`.
 
-    dataset = RecordsDataset(
-        records_path, None, {"image_size": settings["image_size"]}, train=False
-    )
-    records = dataset.records
+    The images are where the network is, which is in evaluation mode meanwhile.
+    """
+    protocol, records = task.protocol, task.records
     rows = select_rows(protocol, records.camera, len(records), records.frame)
     annotated = None
     if protocol.gt_joints == "annotated":
         annotated = annotated_h36m(records.joints_3d, records.joint_set, protocol.root)
-    pieces = list(batches(rows, settings["batch_size"]))
-    for piece in progress(pieces, len(pieces), f"evaluate {protocol.name}"):
-        items = [dataset.item(int(i), None) for i in piece]
+    for piece, items, image in task.batches(rows):
         batch = {k: torch.as_tensor(np.stack([item[k] for item in items]))
-                 for k in ("image", "rotmats", "betas", "gender")}  # fmt: skip
+                 for k in ("rotmats", "betas", "gender")}  # fmt: skip
         if annotated is not None:
             batch["joints_annotated"] = torch.from_numpy(annotated[piece]).float()
-        yield piece, batch
+        yield piece, {**batch, "image": image}
 
 
 def in_millimetres(results: list[dict[str, Tensor]]) -> dict[str, np.ndarray]:

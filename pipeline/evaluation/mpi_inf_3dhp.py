@@ -8,54 +8,35 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline import metrics
 from pipeline.body.assets import BodyAssets
-from pipeline.data.dataset import RecordsDataset
 from pipeline.errors import InputError
-from pipeline.evaluation.measure import Measured, regress_centred
+from pipeline.evaluation.measure import regress_centred
 from pipeline.evaluation.pck_protocols import PckProtocol
-from pipeline.evaluation.predictions import predictions
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.joints import convert, index, mapping
 from pipeline.records import Records
 
 PERCENT = ("pck", "auc")
 
 
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: PckProtocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """Errors of the network on every record.
-
-    Args:
-        network: has `predict(image)`.
-        records_path: the benchmark's records.
-        protocol: mpi_inf_3dhp or mpi_inf_3dhp_14.
-        assets: the body.
-        settings: image_size, batch_size.
-        device: where the network is.
 
     Raises:
         InputError: if the records lack joints of the protocol.
     """
-    size = {"image_size": settings["image_size"]}
-    dataset = RecordsDataset(records_path, None, size, train=False)
-    truth = annotated(dataset.records, protocol.joint_set)
-    joints_of = MeshJoints(assets, protocol.joint_set)
-    rows, found = np.arange(len(dataset)), []
-    label = f"evaluate {protocol.name}"
-    for piece, _, predicted in predictions(network, dataset, rows, settings, device, label):
+    protocol, found = task.protocol, []
+    truth = annotated(task.records, protocol.joint_set)
+    joints_of = MeshJoints(task.assets, protocol.joint_set)
+    for piece, _, predicted in task.predictions():
         gt = torch.from_numpy(truth[piece])
         found.append(joint_metrics(joints_of(predicted), gt[..., :3], gt[..., 3], protocol))
     values = {m: torch.cat([f[m] for f in found]).double().numpy() for m in protocol.metrics}
     percent = {m: "%" for m in protocol.metrics if m.removeprefix("pa_") in PERCENT}
-    return Measured(rows, values, units=percent)
+    return Measured(task.rows, values, units=percent)
 
 
 class MeshJoints:

@@ -8,59 +8,35 @@ intrinsics, which gives the 2D joints that the benchmark matches people by.
 from collections import defaultdict
 
 import numpy as np
-import torch
-from torch import nn
 
-from pipeline.body.assets import BodyAssets
-from pipeline.data.dataset import RecordsDataset
 from pipeline.errors import InputError
 from pipeline.evaluation import mupots
-from pipeline.evaluation.measure import Measured
 from pipeline.evaluation.mpi_inf_3dhp import MeshJoints, annotated
 from pipeline.evaluation.mupots import SCORED, THRESHOLD, Frame
 from pipeline.evaluation.pck_protocols import (
     MUPOTS_BONES,
     MUPOTS_MODES,
     MUPOTS_POOLS,
-    PckProtocol,
 )
-from pipeline.evaluation.predictions import predictions
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.joints import convert
 from pipeline.records import Records
 
 Grouped = dict[str, dict[int, list[int]]]  # sequence -> frame -> rows of the records
 
 
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: PckProtocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """3DPCK and AUC in percent, in all counting modes.
-
-    Args:
-        network: has `predict(image)`.
-        records_path: the benchmark's records.
-        protocol: mupots.
-        assets: the body.
-        settings: image_size, batch_size.
-        device: where the network is.
 
     Raises:
         InputError: if the records lack joints, their root's position or intrinsics.
     """
-    size = {"image_size": settings["image_size"]}
-    dataset = RecordsDataset(records_path, None, size, train=False)
-    rows, joints_of = np.arange(len(dataset)), MeshJoints(assets, protocol.joint_set)
-    joints = np.zeros((len(dataset), 17, 3))
-    label = f"evaluate {protocol.name}"
-    for piece, _, predicted in predictions(network, dataset, rows, settings, device, label):
+    joints_of = MeshJoints(task.assets, task.protocol.joint_set)
+    joints = np.zeros((len(task.records), 17, 3))
+    for piece, _, predicted in task.predictions():
         joints[piece] = joints_of(predicted).double().numpy()
-    units = dict.fromkeys(protocol.metrics, "%")
-    return Measured(rows, pooled=scores(dataset.records, joints), units=units)
+    units = dict.fromkeys(task.protocol.metrics, "%")
+    return Measured(task.rows, pooled=scores(task.records, joints), units=units)
 
 
 def scores(records: Records, joints: np.ndarray) -> dict[str, float]:

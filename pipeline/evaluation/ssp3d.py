@@ -3,17 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from pipeline.body.assets import BodyAssets
 from pipeline.body.smpl import BodyModel
-from pipeline.data.dataset import RecordsDataset
 from pipeline.errors import InputError
-from pipeline.evaluation.image_protocols import ImageProtocol
 from pipeline.evaluation.lsp import read_mask
-from pipeline.evaluation.measure import Measured
-from pipeline.evaluation.predictions import predictions
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.evaluation.segmentation import Counts
 from pipeline.evaluation.silhouettes import faces_seen
 from pipeline.records import GENDERS, Records
@@ -22,47 +17,27 @@ from pipeline.rendering.rasterizer import Rasterizer
 SIZE = 512  # pixels of every image
 
 
-def measure(
-    network: nn.Module,
-    records_path: str,
-    protocol: ImageProtocol,
-    assets: BodyAssets,
-    settings: dict,
-    device: torch.device | str = "cpu",
-) -> Measured:
+def measure(task: Task) -> Measured:
     """Intersection over union (percent) and PVE-T-SC (millimetres).
-
-    Args:
-        network: has `predict(image)`.
-        records_path: the benchmark's records.
-        protocol: ssp3d or ssp3d_silhouette, which does not ask for the shape.
-        assets: the body.
-        settings: image_size, batch_size, raw.
-        device: where the network is.
 
     Raises:
         InputError: if a silhouette is missing or damaged, or the network predicts no betas.
     """
-    size = settings["image_size"]
-    dataset = RecordsDataset(records_path, None, {"image_size": size}, train=False)
-    folder = Path(settings["raw"]) / protocol.truth
-    rows, canvas, counts = np.arange(len(dataset)), Rasterizer(SIZE, SIZE), Counts(2)
-    shape_errors = []
-    for piece, items, predicted in predictions(
-        network, dataset, rows, settings, device, f"evaluate {protocol.name}"
-    ):
+    records, assets, protocol = task.records, task.assets, task.protocol
+    canvas, counts, shape_errors = Rasterizer(SIZE, SIZE), Counts(2), []
+    for piece, items, predicted in task.predictions():
         for k, row in enumerate(piece):
-            truth = read_silhouette(folder / Path(dataset.records.name[row]).name)
+            truth = read_silhouette(task.truth / Path(records.name[row]).name)
             body = (predicted[key][k].double().numpy() for key in ("vertices", "cam"))
-            seen = faces_seen(*body, items[k]["affine"], size, assets.faces, canvas)
+            seen = faces_seen(*body, items[k]["affine"], task.size, assets.faces, canvas)
             counts.add((seen >= 0).astype(np.uint8), truth)
         if "pve_t_sc" in protocol.metrics:
-            shape_errors.append(_shape_errors(predicted, dataset.records, piece, assets, protocol))
+            shape_errors.append(_shape_errors(predicted, records, piece, assets, protocol))
     per_sample = {"miou_mean": 100 * np.array(counts.image_iou)}
     if shape_errors:
         per_sample["pve_t_sc"] = 1000 * np.concatenate(shape_errors)
     pooled = {"miou_pooled": 100 * counts.iou()["pooled"]}
-    return Measured(rows, per_sample, pooled, {"miou_mean": "%", "miou_pooled": "%"})
+    return Measured(task.rows, per_sample, pooled, {"miou_mean": "%", "miou_pooled": "%"})
 
 
 def read_silhouette(path: Path) -> np.ndarray:

@@ -69,12 +69,13 @@ class BodyObjective(ImageObjective):
         model, and both meshes are centred on the pelvis.
         """
         from pipeline.evaluation.measure import measure
+        from pipeline.evaluation.predictions import Task
         from pipeline.evaluation.protocols import get_protocol
 
         settings = {"image_size": self.size, "batch_size": VALIDATION_BATCH}
         device = next(network.parameters(), torch.empty(0)).device
         protocol = get_protocol(self.settings.get("data", {}).get("protocol", "pw3d_rooted"))
-        measured = measure(network, self.validation, protocol, self.assets, settings, device)
+        measured = measure(Task(network, self.validation, protocol, self.assets, settings, device))
         return {name: float(values.mean()) for name, values in measured.per_sample.items()}
 
 

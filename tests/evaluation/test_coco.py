@@ -12,6 +12,7 @@ from pipeline.body.joints_from_body import joint_matrix
 from pipeline.convert.common import project
 from pipeline.errors import InputError
 from pipeline.evaluation import coco
+from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.files import read_json
 from pipeline.joints import flip_permutation, index, mapping
@@ -51,7 +52,7 @@ def truth(mini: Miniature, records: Records, **options: object) -> KnownBodies:
 
 def measure(network: KnownBodies, records: Records, mini: Miniature, raw: Path | None = None):
     settings = {"image_size": SIZE, "batch_size": 3, "raw": raw or mini.raw}
-    return coco.measure(network, str(records.path), PROTOCOL, mini.assets, settings)
+    return coco.measure(Task(network, str(records.path), PROTOCOL, mini.assets, settings))
 
 
 def main_people_only(mini: Miniature, target: Path, records: Records) -> Path:

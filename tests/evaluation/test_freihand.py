@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import InputError
 from pipeline.evaluation import freihand, hands, reference, tables
+from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.records import Records
 from tests.convert.demo_miniature import Miniature, make
@@ -44,7 +45,7 @@ def records(mini: Miniature, tmp_path_factory: pytest.TempPathFactory) -> Record
 
 def run(mini: Miniature, records: Records, vertices: np.ndarray, protocol=PROTOCOL):
     network = KnownHands(vertices).train()
-    measured = freihand.measure(network, str(records.path), protocol, mini.assets, MEASURED)
+    measured = freihand.measure(Task(network, str(records.path), protocol, mini.assets, MEASURED))
     assert network.training
     return measured
 

@@ -9,6 +9,7 @@ from pipeline.body.assets import BodyAssets, load_assets
 from pipeline.body.smpl import SMPLLayer
 from pipeline.errors import InputError
 from pipeline.evaluation import iterations
+from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.joints import mapping
 from pipeline.rotations import axis_angle_to_matrix
@@ -49,8 +50,8 @@ def truth(assets: BodyAssets, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tens
               "joints_annotated": torch.cat([joints, torch.ones(3, 17, 1)], dim=-1),
               "image": torch.arange(3.0).reshape(3, 1, 1, 1).expand(3, 3, 2, 2)}  # fmt: skip
 
-    def labelled(*asked: object):
-        assert asked == ("records.h5", PROTOCOL, SETTINGS)
+    def labelled(task: Task):
+        assert (task.records_path, task.protocol) == ("records.h5", PROTOCOL)
         for rows in (np.array([0, 1]), np.array([2])):
             yield rows, {key: value[rows] for key, value in labels.items()}
 
@@ -62,7 +63,7 @@ def test_errors_after_each_update_by_hand(assets: BodyAssets, truth: dict[str, T
     """A body grown by g about its pelvis is off by g times each joint's distance from it."""
     assert PROTOCOL.version == 1 and len(PROTOCOL.metrics) == 8
     network = Growing(truth["mesh"], GROWN).train()
-    found = iterations.measure(network, "records.h5", PROTOCOL, assets, SETTINGS)
+    found = iterations.measure(Task(network, "records.h5", PROTOCOL, assets, SETTINGS))
     assert network.training and found.rows.tolist() == [0, 1, 2]
     assert tuple(found.per_sample) == PROTOCOL.metrics
     joints = truth["joints"] - truth["joints"][:, :1]
@@ -78,6 +79,6 @@ def test_networks_of_other_updates_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="saw 3 estimates, expected the mean and 3 updates"):
         short = Growing(truth["mesh"], GROWN[1:])
-        iterations.measure(short, "records.h5", PROTOCOL, assets, SETTINGS)
+        iterations.measure(Task(short, "records.h5", PROTOCOL, assets, SETTINGS))
     with pytest.raises(InputError, match="network: saw Identity, expected one that iterates"):
-        iterations.measure(nn.Identity(), "records.h5", PROTOCOL, assets, SETTINGS)
+        iterations.measure(Task(nn.Identity(), "records.h5", PROTOCOL, assets, SETTINGS))

@@ -14,6 +14,7 @@ from pipeline.demo.portraits import photograph
 from pipeline.demo.stage import Stage
 from pipeline.errors import InputError
 from pipeline.evaluation import lsp
+from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.evaluation.segmentation import SPIN_TO_UP
 from pipeline.evaluation.silhouettes import faces_seen
@@ -71,7 +72,7 @@ def truth(mini: Miniature, records: Records, swap: bool = False) -> KnownBodies:
 
 def measure(network: KnownBodies, records: Records, protocol, mini: Miniature, raw: Path):
     settings = {"image_size": SIZE, "batch_size": 3, "raw": raw}
-    return lsp.measure(network, str(records.path), protocol, mini.assets, settings)
+    return lsp.measure(Task(network, str(records.path), protocol, mini.assets, settings))
 
 
 @pytest.mark.parametrize("protocol", [SILHOUETTE, PARTS])

@@ -6,7 +6,8 @@ from pipeline.body import assets as body_assets
 from pipeline.body import open_body
 from pipeline.body.smpl import SMPLLayer
 from pipeline.errors import InputError
-from pipeline.evaluation.measure import Evaluator, annotated_h36m, batches, select_rows
+from pipeline.evaluation.measure import Evaluator, annotated_h36m, select_rows
+from pipeline.evaluation.predictions import pieces_of
 from pipeline.evaluation.protocols import PROTOCOLS, get_protocol
 from pipeline.joints import mapping
 from pipeline.rotations import axis_angle_to_matrix
@@ -195,6 +196,6 @@ def test_rows_are_those_of_the_protocols_camera():
 
 
 def test_batches_cover_every_row_once():
-    pieces = list(batches(np.arange(10), 4))
+    pieces = list(pieces_of(np.arange(10), 4))
     assert [len(p) for p in pieces] == [4, 4, 2]
     assert np.concatenate(pieces).tolist() == list(range(10))

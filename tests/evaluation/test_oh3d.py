@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.convert.common import project
 from pipeline.errors import InputError
-from pipeline.evaluation.measure import Measured, annotated_h36m, measure
+from pipeline.evaluation.measure import annotated_h36m, measure
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.joints import index
 from pipeline.records import Records
@@ -37,7 +38,7 @@ def truth(mini: Miniature, records: Records, **more: object) -> KnownBodies:
 def run(mini: Miniature, records: Records, name: str, **more: object) -> Measured:
     settings = {"image_size": SIZE, "batch_size": 2}
     network = truth(mini, records, **more)
-    return measure(network, str(records.path), get_protocol(name), mini.assets, settings)
+    return measure(Task(network, str(records.path), get_protocol(name), mini.assets, settings))
 
 
 def test_the_right_bodies(mini: Miniature, records: Records) -> None:

@@ -16,6 +16,7 @@ from pipeline.evaluation import mpi_inf_3dhp, mupots_records
 from pipeline.evaluation.evaluate import summarise
 from pipeline.evaluation.mpi_inf_3dhp import MeshJoints, joint_metrics
 from pipeline.evaluation.pck_protocols import MUPOTS_METRICS, PCK_PROTOCOLS
+from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.joints import JOINT_SETS, index, mapping
 from pipeline.records import Records, RecordsWriter
@@ -95,7 +96,7 @@ def records(joints: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def run(name: str, path: Path, meshes: np.ndarray, assets: BodyAssets):
     module = mupots_records if name == "mupots" else mpi_inf_3dhp
     network = Oracle(meshes).train()
-    measured = module.measure(network, str(path), get_protocol(name), assets, SETTINGS)
+    measured = module.measure(Task(network, str(path), get_protocol(name), assets, SETTINGS))
     assert network.training
     return measured
 

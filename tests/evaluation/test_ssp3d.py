@@ -16,7 +16,7 @@ from pipeline.convert.common import project
 from pipeline.data.crops import crop_affine, transform_points
 from pipeline.errors import InputError
 from pipeline.evaluation import ssp3d
-from pipeline.evaluation.measure import Measured
+from pipeline.evaluation.predictions import Measured, Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.records import GENDERS, Records
 from pipeline.rotations import axis_angle_to_matrix
@@ -68,7 +68,7 @@ class GenderedBodies(nn.Module):
 
 def run(mini: Miniature, records: Records, network: nn.Module, protocol, raw: Path) -> Measured:
     settings = {"image_size": SIZE, "batch_size": 2, "raw": raw}
-    return ssp3d.measure(network, str(records.path), protocol, mini.assets, settings)
+    return ssp3d.measure(Task(network, str(records.path), protocol, mini.assets, settings))
 
 
 def test_the_right_bodies_fill_their_silhouettes(mini: Miniature, records: Records) -> None:
