@@ -8,6 +8,7 @@ import torch
 from pipeline.__main__ import main
 from pipeline.errors import InputError
 from pipeline.evaluation import capacity, reference, tables
+from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import PROTOCOLS
 
 
@@ -236,7 +237,7 @@ def test_capacity_is_that_of_the_built_network():
     network = torch.nn.ModuleDict(
         {"backbone": torch.nn.Linear(3, 2), "head": torch.nn.Linear(2, 1)}
     )
-    found = capacity.measure(network, "", PROTOCOLS["capacity"], None, {})
+    found = capacity.measure(Task(network, "", PROTOCOLS["capacity"], None, {}))
     assert found.pooled == {"encoder_params": 8.0, "regressor_params": 3.0}
     with pytest.raises(InputError, match="capacity: network"):
-        capacity.measure(torch.nn.Identity(), "", PROTOCOLS["capacity"], None, {})
+        capacity.measure(Task(torch.nn.Identity(), "", PROTOCOLS["capacity"], None, {}))
