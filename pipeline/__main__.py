@@ -25,6 +25,7 @@ VERBS = {
     "convert": "pipeline.convert.run",
     "mocap": "pipeline.synthesis.mocap",
     "pairs": "pipeline.synthesis.pairs",
+    "hand-pairs": "pipeline.synthesis.hand_pairs",
     "iuv": "pipeline.rendering.iuv_stage",
     "train": "pipeline.train",
     "evaluate": "pipeline.evaluation.evaluate",

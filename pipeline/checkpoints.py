@@ -21,6 +21,8 @@ CONTAINERS = ("weights", "state_dict", "model")
 WRAPPERS = (("module.",), ("1.",), ("backbone.", "keypoint_head."))  # DDP, fp16 wrapper, mmpose
 # what a file holds beyond the trunk when only the trunk is asked for
 HEADS = ("fc.", "deconv_layers.", "final_layer.")
+# the part of a pose network that does not depend on its joints: all but its `joint_layers`
+FEATURES = "features"
 # arrays of the body model inside published networks: rebuilt here from the user's own body files
 BODY_ARRAYS = (".smpl.", ".Dmap", "points_grid")
 # counters of BatchNorm that files older than the counter lack; they do not enter any result
@@ -103,6 +105,7 @@ def load_into(network: nn.Module, path: Path | str, part: str | None = None) -> 
         path: a weights file.
         part: name of the sub-module; None and `network` mean the whole. A file that has keys
             under the part's name gives those, any other file must be of the part itself.
+            `features` is a pose network but for the layers whose size depends on its joints.
 
     Returns:
         one line about what was used.
@@ -115,7 +118,8 @@ def load_into(network: nn.Module, path: Path | str, part: str | None = None) -> 
     state, meta = _load(path)
     if part is None:
         _check_means(network, meta.get("mean"), path)
-    found, spare = _select(state, expected, part)
+    heads = network.joint_layers if part == FEATURES else HEADS
+    found, spare = _select(state, expected, part, heads)
     unknown = [k for k in found if k not in expected]
     unfilled = [k for k in expected if k not in found and not k.endswith(COUNTER)]
     shapes = [f"{k} {tuple(found[k].shape)} for {tuple(expected[k].shape)}"
@@ -163,16 +167,16 @@ def read_safely(source: Path | str | io.BytesIO) -> object:
 
 
 def _select(
-    state: dict[str, Tensor], expected: Iterable[str], part: str | None
+    state: dict[str, Tensor], expected: Iterable[str], part: str | None, heads: tuple[str, ...]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """Return the file's keys meant for the target, named as there, and those not needed."""
     expected = set(expected)
-    trunk = part and not any(k.startswith(HEADS) for k in expected)
+    trunk = part and not any(k.startswith(heads) for k in expected)
     prefix = f"{part}." if part and any(k.startswith(f"{part}.") for k in state) else ""
     spare = [k for k in state if not k.startswith(prefix)]
     found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     for key in [k for k in found if k not in expected]:
-        if (trunk and key.startswith(HEADS)) or any(array in key for array in BODY_ARRAYS):
+        if (trunk and key.startswith(heads)) or any(array in key for array in BODY_ARRAYS):
             spare.append(key)
             del found[key]
     return found, spare
@@ -188,6 +192,8 @@ def _target(
     if part in parts:
         return parts[part], parts[part].state_dict()
     state = network.state_dict()
+    if part == FEATURES and hasattr(network, "joint_layers"):
+        return network, {k: v for k, v in state.items() if not k.startswith(network.joint_layers)}
     trunk = {key: value for key, value in state.items() if not key.startswith(HEADS)}
     if part == "backbone" and len(trunk) < len(state):  # a head grown on a trunk, flat names
         return network, trunk

@@ -1,15 +1,12 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from pipeline.body.topology import HIPS, J14_IN_H36M17, J14_IN_SPIN24, Topology
 from pipeline.errors import InputError
 from pipeline.losses import MeshGeometry, MeshTargets, mesh_losses, mesh_targets
-from pipeline.losses import mesh as mesh_module
 from pipeline.losses.surface import edges_of, surface_losses
-from pipeline.models.mesh_joints import J14_IN_H36M17, J14_IN_SPIN24
 
 SIZES = (20, 6, 4)
 LEVELS = [np.arange(20), np.array([0, 3, 5, 7, 11, 19]), np.array([0, 5, 7, 19])]
@@ -18,15 +15,27 @@ PRESETS = ("paper", "metro", "fastmetro", "graphormer_l1")
 
 
 @pytest.fixture
-def geometry(monkeypatch: pytest.MonkeyPatch) -> MeshGeometry:
+def geometry() -> MeshGeometry:
     """Twenty vertices, the first seventeen of which are the joints."""
-    monkeypatch.setattr(mesh_module, "SURFACE_LEVEL", 6)
-    assets = SimpleNamespace(
-        J_regressor_h36m=np.eye(17, 20),
-        levels=LEVELS,
-        level_faces=[FACES, FACES, FACES[:1]],
+    return MeshGeometry(
+        Topology(
+            part="body",
+            joint_set="coco17",
+            regressor=np.eye(17, 20),
+            rows=J14_IN_H36M17,
+            label_rows=J14_IN_SPIN24,
+            centre=HIPS,
+            has_mesh="has_smpl",
+            keypoints=np.eye(17, 20),
+            v_template=np.zeros((20, 3)),
+            faces=FACES,
+            levels=LEVELS,
+            level_faces=[FACES, FACES, FACES[:1]],
+            upsample=[],
+            surface_level=6,
+            cam=np.ones(3),
+        )  # fmt: skip
     )
-    return MeshGeometry(assets)
 
 
 def perfect() -> tuple[dict, MeshTargets]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.body import hands, official, parts
+from pipeline.body import official, parts
 from pipeline.body.asset_file import (
     FACE_VERTICES,
     BodyAssets,
@@ -20,6 +20,7 @@ from pipeline.body.asset_file import (
 )
 from pipeline.body.levels import Level, build_levels
 from pipeline.body.meshes import read_atlas, read_levels
+from pipeline.body.part_of import HAND_LEVELS
 from pipeline.body.smpl import BodyModel
 from pipeline.errors import InputError
 
@@ -72,7 +73,7 @@ def collect(raw: Path, levels: list[int], num_betas: int) -> BodyAssets:
     ids, faces, upsample, computed = _pyramid(raw, "levels", body, levels, mirror)
     hand: tuple = ([], [], [], [])
     if "right" in hand_models:
-        hand = _pyramid(raw, "mano_levels", hand_models["right"], list(hands.LEVELS), None)
+        hand = _pyramid(raw, "mano_levels", hand_models["right"], list(HAND_LEVELS), None)
     atlas = read_atlas(files["atlas"], body.faces)
     return BodyAssets(
         models=models,

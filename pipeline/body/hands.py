@@ -14,7 +14,6 @@ from pipeline.rotations import axis_angle_to_matrix
 # Vertices that stand for the tips, thumb to pinky: every author picks others, up to a
 # centimetre apart. FreiHAND's are those of its own ground truth, and the ones to evaluate with.
 TIPS = {"freihand": (744, 320, 443, 555, 672), "handmesh": (744, 333, 444, 555, 672)}
-LEVELS = (195, 49)  # vertices of the coarser hands that MANO networks are built on
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,10 @@ class HandModel:
         """
         chain = self.model.J_regressor @ vertices
         return with_tips(chain, vertices, tips)
+
+    def regressor(self, tips: str = "freihand") -> np.ndarray:
+        """Return the matrix (21, 778) that gives the joints of `joints`, each row of sum one."""
+        return self.joints(np.eye(len(self.model.v_template)), tips)
 
     def pose(
         self, global_orient: np.ndarray, hand_pose: np.ndarray, betas: np.ndarray

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.body.part_of import HAND_SET
 from pipeline.data.augment import Augmentation, colour_table, draw, turn_points, turn_pose
 from pipeline.data.crops import (
     compose,
@@ -16,6 +17,7 @@ from pipeline.data.crops import (
     warp_image,
     zoom_affine,
 )
+from pipeline.data.hand_labels import HandLabels
 from pipeline.data.iuv_maps import IuvMaps, empty_map
 from pipeline.joints import convert, flip_permutation
 from pipeline.records import Records
@@ -47,6 +49,9 @@ class RecordsDataset:
         self.records = Records(records_path)
         self.settings, self.train = settings, train
         self.size, self.iuv_size = settings["image_size"], settings.get("iuv_size")
+        self.hands = None
+        if self.records.keypoint_set == HAND_SET:
+            self.hands = HandLabels(self.records)
         self.iuv = None
         if iuv_path and self.iuv_size:
             self.iuv = IuvMaps(iuv_path, len(self.records), settings.get("iuv_flip"))
@@ -67,7 +72,7 @@ class RecordsDataset:
             keypoints_coco (17, 3), ndc and confidence; joints_3d (24, 4) spin24, metres about
             the records' root and validity; rotmats (24, 3, 3), betas (10,), gender, has_smpl;
             affine (2, 3) from original image to crop; index. With settings.iuv_size also part
-            (R, R) int64, uv (R, R, 2), has_iuv.
+            (R, R) int64, uv (R, R, 2), has_iuv. Of hands the labels are those of `HandLabels`.
         """
         records = self.records
         change = Augmentation()
@@ -82,9 +87,10 @@ class RecordsDataset:
             "image": self._image(index, from_stored, change),
             "affine": affine.astype(np.float32),
             "index": np.int64(index),
-            **self._keypoints(index, affine, change),
-            **self._body(index, change),
         }
+        if self.hands:
+            return sample | self.hands.item(index, affine, self.size, change)
+        sample |= {**self._keypoints(index, affine, change), **self._body(index, change)}
         if self.iuv_size:
             sample |= self._iuv(index, from_stored, change)
         return sample

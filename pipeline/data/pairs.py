@@ -97,15 +97,16 @@ class PairSource:
 def turn_keypoints(
     points: np.ndarray, rotation: np.ndarray, scale: np.ndarray, flip: np.ndarray
 ) -> np.ndarray:
-    """Return coco17 points (B, 17, 2), ndc, turned about the origin, scaled and mirrored.
+    """Return points (B, K, 2), ndc, turned about the origin, scaled and (coco17) mirrored.
 
     Args:
-        points: (B, 17, 2) about the box centre.
+        points: (B, K, 2) about the box centre.
         rotation: (B,) radians, from x to y.
         scale: (B,) of the box: above 1 makes the body smaller.
         flip: (B,) bool.
     """
     turn = rotation_about_z(rotation)[:, :2, :2] / scale[:, None, None].astype(np.float32)
     turned = points @ turn.swapaxes(1, 2)
-    turned[flip] = turned[flip][:, COCO_FLIP] * np.array([-1, 1], np.float32)
+    if flip.any():
+        turned[flip] = turned[flip][:, COCO_FLIP] * np.array([-1, 1], np.float32)
     return turned

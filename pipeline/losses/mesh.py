@@ -6,23 +6,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.body.assets import BodyAssets
 from pipeline.body.joints_from_body import regress
+from pipeline.body.topology import Topology
 from pipeline.cameras import project_weak
 from pipeline.errors import InputError
-from pipeline.losses.surface import SURFACE_WEIGHTS, edges_of, surface_losses
+from pipeline.losses.surface import (
+    HAND_SURFACE_WEIGHTS,
+    SURFACE_WEIGHTS,
+    edges_of,
+    surface_losses,
+)
 from pipeline.losses.terms import (
     DISTANCES,
+    centred,
     check_preset,
     difference_where,
-    hip_centred,
     mean_of_samples,
     weight_of,
 )
-from pipeline.models.mesh_joints import J14_IN_H36M17, J14_IN_SPIN24, PELVIS_IN_H36M17
-
-HIPS = (2, 3)  # right and left in the fourteen joints
-SURFACE_LEVEL = 1723  # vertices of the mesh that FastMETRO's surface terms are taken on
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Preset:
         coordinate_sum: whether a point's error sums its coordinates (MPT's norm) or averages.
         project_regressed: whether the regressed joints are projected too.
         recentre: whether predictions are moved to their own pelvis (vertices, regressed joints)
-            or mid-hip (token joints) before projection.
-        surface: whether FastMETRO's edge and normal terms are added.
+            or mid-hip (token joints) before projection; hands to their wrist.
+        surface: weights of FastMETRO's edge and normal terms, within that of the vertices.
     """
 
     joints: str
@@ -46,7 +47,7 @@ class Preset:
     coordinate_sum: bool = False
     project_regressed: bool = True
     recentre: bool = False
-    surface: bool = False
+    surface: Mapping[str, float] | None = None
 
 
 THIRDS = (0.33, 0.33, 0.33)
@@ -54,22 +55,28 @@ PRESETS = {
     "paper": Preset("l1", (1, 1, 1, 1), (1.0,), coordinate_sum=True, project_regressed=False),
     "metro": Preset("mse", (100, 1000, 1000, 100), THIRDS),
     "fastmetro": Preset(
-        "l1", (100, 1000, 1000, 100), (0.25, 0.5, 0.25), recentre=True, surface=True
+        "l1", (100, 1000, 1000, 100), (0.25, 0.5, 0.25), recentre=True, surface=SURFACE_WEIGHTS
     ),
     "graphormer_l1": Preset("l1", (100, 1000, 1000, 100), THIRDS),
+    "metro_hand": Preset("mse", (1, 1, 1, 1), (0.5, 0.5)),
+    "fastmetro_hand": Preset(
+        "l1", (100, 1000, 1000, 100), (0.5, 0.5), recentre=True, surface=HAND_SURFACE_WEIGHTS
+    ),
 }
 TERMS = ("vertices", "joints", "regressed_joints", "projection")
 
 
 @dataclass
 class MeshTargets:
-    """Labels of a batch; everything in metres relative to the pelvis, or in [-1, 1].
+    """Labels of a batch; everything in metres relative to the root, or in [-1, 1].
+
+    V and J are 6890 and 14 of a body, 778 and 21 of a hand.
 
     Attributes:
-        vertices: (B, 6890, 3) minus the regressed Human3.6M pelvis.
+        vertices: (B, V, 3) minus the regressed root (the Human3.6M pelvis, the wrist).
         has_vertices: (B,) bool.
-        joints: (B, 14, 4), validity last.
-        keypoints_2d: (B, 14, 3), confidence last.
+        joints: (B, J, 4), validity last.
+        keypoints_2d: (B, J, 3), confidence last.
     """
 
     vertices: Tensor
@@ -79,26 +86,28 @@ class MeshTargets:
 
 
 class MeshGeometry(nn.Module):
-    """What the mesh losses need of the body: regressor, levels, edges and faces."""
+    """What the mesh losses need of a part: regressor, levels, edges and faces."""
 
-    def __init__(self, assets: BodyAssets) -> None:
+    def __init__(self, part: Topology) -> None:
         super().__init__()
-        self._keep("regressor", torch.as_tensor(assets.J_regressor_h36m, dtype=torch.float32))
-        self.sizes = [len(ids) for ids in assets.levels]
-        for size, ids in zip(self.sizes, assets.levels, strict=True):
+        self.part = part
+        self._keep("regressor", torch.as_tensor(part.regressor, dtype=torch.float32))
+        self.sizes = [len(ids) for ids in part.levels]
+        for size, ids in zip(self.sizes, part.levels, strict=True):
             self._keep(f"ids{size}", torch.as_tensor(ids, dtype=torch.long))
-        if SURFACE_LEVEL in self.sizes:
-            faces = torch.as_tensor(assets.level_faces[self.sizes.index(SURFACE_LEVEL)]).long()
+        if part.surface_level in self.sizes:
+            faces = torch.as_tensor(part.level_faces[self.sizes.index(part.surface_level)]).long()
             self._keep("faces", faces)
             self._keep("edges", edges_of(faces))
 
     def _keep(self, name: str, tensor: Tensor) -> None:
         self.register_buffer(name, tensor, persistent=False)
 
-    def joints17(self, vertices: Tensor) -> Tensor:
-        """(B, 17, 3) Human3.6M joints of (B, 6890, 3) vertices."""
+    def joints(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, J, 3) joints of (B, V, 3) vertices, and the root (B, 1, 3)."""
         with torch.autocast(vertices.device.type, enabled=False):
-            return regress(self.regressor, vertices.float())
+            regressed = regress(self.regressor, vertices.float())
+        return regressed[:, self.part.rows], regressed[:, :1]
 
     def level(self, vertices: Tensor, size: int) -> Tensor:
         """(B, size, 3): the vertices of a level, which are a subset of the full mesh's."""
@@ -109,14 +118,16 @@ def mesh_targets(batch: dict, vertices: Tensor, geometry: MeshGeometry) -> MeshT
     """Targets of a batch of images.
 
     Args:
-        batch: joints_3d (B, 24, 4) and keypoints_2d (B, 24, 3), spin24; has_smpl (B,).
-        vertices: (B, 6890, 3) ground truth in camera axes, any origin.
-        geometry: of the same body.
+        batch: joints_3d (B, 24, 4) and keypoints_2d (B, 24, 3), spin24; has_smpl (B,). Of hands
+            (B, 21, 4), (B, 21, 3), freihand21; has_hand (B,).
+        vertices: (B, V, 3) ground truth in camera axes, any origin.
+        geometry: of the same part.
     """
-    pelvis = geometry.joints17(vertices)[:, [PELVIS_IN_H36M17]]
-    joints = batch["joints_3d"][:, J14_IN_SPIN24]
-    keypoints = batch["keypoints_2d"][:, J14_IN_SPIN24]
-    return MeshTargets(vertices - pelvis, batch["has_smpl"].bool(), joints, keypoints)
+    part = geometry.part
+    joints = batch["joints_3d"][:, part.label_rows]
+    keypoints = batch["keypoints_2d"][:, part.label_rows]
+    _, root = geometry.joints(vertices)
+    return MeshTargets(vertices - root, batch[part.has_mesh].bool(), joints, keypoints)
 
 
 def mesh_losses(
@@ -129,12 +140,13 @@ def mesh_losses(
     """Losses of a mesh network's output.
 
     Args:
-        output: joints (B, 14, 3), vertices {size: (B, size, 3)}, cam (B, 3).
+        output: joints (B, J, 3), vertices {size: (B, size, 3)}, cam (B, 3).
         targets: labels with their validity.
         weights: may override the preset's vertices, joints, regressed_joints, projection,
             level_weights, edge_gt, edge_self and normal.
-        geometry: of the body.
-        preset: "paper" (MPT, Eqs. 2-6), "metro", "fastmetro" or "graphormer_l1".
+        geometry: of the part.
+        preset: "paper" (MPT, Eqs. 2-6), "metro", "fastmetro" or "graphormer_l1"; of hands also
+            "metro_hand" and "fastmetro_hand".
 
     Returns:
         Weighted vertices, joints, regressed_joints and projection, and FastMETRO's edge_gt,
@@ -145,21 +157,20 @@ def mesh_losses(
     check_preset(preset, PRESETS)
     form = PRESETS[preset]
     full = output["vertices"][geometry.sizes[0]]
-    regressed17 = geometry.joints17(full)
-    regressed = regressed17[:, J14_IN_H36M17]
+    regressed, root = geometry.joints(full)
+    centre = geometry.part.centre
     tokens, vertices = output["joints"], output["vertices"]
     if form.recentre:
-        pelvis = regressed17[:, [PELVIS_IN_H36M17]]
-        vertices = {size: level - pelvis for size, level in vertices.items()}
-        regressed, tokens = regressed - pelvis, hip_centred(tokens, HIPS)
+        vertices = {size: level - root for size, level in vertices.items()}
+        regressed, tokens = regressed - root, centred(tokens, centre)
     scale = dict(zip(TERMS, form.weights, strict=True))
     scale = {name: weight_of(weights, name, scale[name]) for name in TERMS}
     levels = tuple(weights.get("level_weights") or form.levels)
     projected = [tokens, regressed] if form.project_regressed else [tokens]
     terms = {
         "vertices": _vertices(vertices, targets, geometry, levels),
-        "joints": _joints(tokens, targets.joints, form.joints),
-        "regressed_joints": _joints(regressed, targets.joints, form.joints),
+        "joints": _joints(tokens, targets.joints, form.joints, centre),
+        "regressed_joints": _joints(regressed, targets.joints, form.joints, centre),
         "projection": sum(
             _projection(points, output["cam"], targets.keypoints_2d, form.joints)
             for points in projected
@@ -169,7 +180,8 @@ def mesh_losses(
         terms = {name: value * (2 if name == "projection" else 3) for name, value in terms.items()}
     losses = {name: scale[name] * value for name, value in terms.items()}
     if form.surface:
-        losses |= _surface(vertices, targets, geometry, weights, scale["vertices"])
+        shares = {name: weight_of(weights, name, share) for name, share in form.surface.items()}
+        losses |= _surface(vertices, targets, geometry, shares, scale["vertices"])
     return losses
 
 
@@ -199,12 +211,12 @@ def _weighted_levels(sizes: list[int], weights: tuple[float, ...]) -> dict[int, 
     return dict(zip(taken, weights, strict=True))
 
 
-def _joints(predicted: Tensor, target: Tensor, distance: str) -> Tensor:
-    """Error after moving both mid-hips to the origin, mean over samples with valid hips."""
-    samples = (target[:, HIPS, 3] > 0).all(1)
+def _joints(predicted: Tensor, target: Tensor, distance: str, centre: tuple[int, ...]) -> Tensor:
+    """Error after moving both mid-hips (or wrists) to the origin, mean over samples with them."""
+    samples = (target[:, centre, 3] > 0).all(1)
     validity = target[..., 3:] * samples[:, None, None]
     difference = difference_where(
-        validity[..., 0] > 0, hip_centred(predicted, HIPS), hip_centred(target[..., :3], HIPS)
+        validity[..., 0] > 0, centred(predicted, centre), centred(target[..., :3], centre)
     )
     return mean_of_samples(DISTANCES[distance](difference) * validity, samples)
 
@@ -217,19 +229,17 @@ def _projection(points: Tensor, cam: Tensor, target: Tensor, distance: str) -> T
 
 
 def _surface(
-    vertices: dict, targets: MeshTargets, geometry: MeshGeometry, weights: Mapping, scale: float
+    vertices: dict, targets: MeshTargets, geometry: MeshGeometry, shares: Mapping, scale: float
 ) -> dict[str, Tensor]:
-    if SURFACE_LEVEL not in vertices:
+    size = geometry.part.surface_level
+    if size not in vertices:
         saw = f"levels {sorted(vertices)}"
-        raise InputError("loss", "preset", saw, f"a level of {SURFACE_LEVEL} vertices")
+        raise InputError("loss", "preset", saw, f"a level of {size} vertices")
     terms = surface_losses(
-        vertices[SURFACE_LEVEL],
-        geometry.level(targets.vertices, SURFACE_LEVEL),
+        vertices[size],
+        geometry.level(targets.vertices, size),
         geometry.edges,
         geometry.faces,
         targets.has_vertices,
     )
-    return {
-        name: scale * weight_of(weights, name, SURFACE_WEIGHTS[name]) * value
-        for name, value in terms.items()
-    }
+    return {name: scale * shares[name] * value for name, value in terms.items()}

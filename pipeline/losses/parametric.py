@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pipeline.joints import index
 from pipeline.losses.terms import (
+    centred,
     difference_where,
-    hip_centred,
     mean_of_samples,
     reading_of,
     weight_of,
@@ -128,7 +128,7 @@ def keypoints_3d_loss(predicted: Tensor, target: Tensor, labelled: bool) -> Tens
     samples = (target[:, HIPS, 3] > 0).all(1)
     validity = target[..., 3:] * samples[:, None, None]
     difference = difference_where(
-        validity[..., 0] > 0, hip_centred(predicted, HIPS), hip_centred(target[..., :3], HIPS)
+        validity[..., 0] > 0, centred(predicted, HIPS), centred(target[..., :3], HIPS)
     )
     errors = difference.square() * validity
     if labelled:

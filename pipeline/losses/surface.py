@@ -7,6 +7,7 @@ from torch import Tensor
 from pipeline.losses.terms import mean_of_samples
 
 SURFACE_WEIGHTS = {"edge_gt": 5.0, "edge_self": 1e-4, "normal": 0.1}
+HAND_SURFACE_WEIGHTS = {"edge_gt": 1.0, "edge_self": 0.0, "normal": 0.1}
 
 
 def edges_of(faces: Tensor) -> Tensor:

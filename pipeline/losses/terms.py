@@ -77,6 +77,6 @@ def mean_of_samples(errors: Tensor, valid: Tensor) -> Tensor:
     return errors.sum() / (valid.sum() * per_sample).clamp(min=1)
 
 
-def hip_centred(points: Tensor, hips: tuple[int, int]) -> Tensor:
-    """(B, J, 3) points relative to the middle of the two hips."""
-    return points - points[:, hips].mean(1, keepdim=True)
+def centred(points: Tensor, centre: tuple[int, ...]) -> Tensor:
+    """(B, J, 3) points relative to the mean of some of them, the two hips for one."""
+    return points - points[:, centre].mean(1, keepdim=True)

@@ -94,6 +94,9 @@ class HigherHRNet(nn.Module):
     Source: Cheng et al. 2020. 28,645,331 parameters at width 32, 63,827,139 at 48 (17 joints).
     """
 
+    # weights whose size depends on the number of joints
+    joint_layers = ("final_layers.", "deconv_layers.0.0.0.")
+
     def __init__(
         self, width: int = 32, joints: int = 17, modules: tuple[int, ...] = (1, 4, 3)
     ) -> None:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.body.assets import BodyAssets
+from pipeline.body.topology import Topology, topology
 from pipeline.errors import InputError
-from pipeline.models.mesh_joints import J14, J14_IN_H36M17, PELVIS_IN_H36M17
 from pipeline.models.mesh_transformer_settings import (
     MeshTransformerSettings,
     read_mesh_transformer_settings,
@@ -18,7 +18,7 @@ from pipeline.models.transformer import Block, EncoderLayer, initialise, sine_po
 from pipeline.models.upsampling import FixedUpsampling, LearnedUpsampling
 from pipeline.synthesis.heatmap_tokens import dense_tokens
 
-CAMERA_HIDDEN = 250  # METRO's camera head
+CAMERA_HIDDEN = {"body": 250, "hand": 150}  # METRO's camera heads
 MAPS = ("heatmaps", "silhouettes")  # inputs that are cut into patches
 TokenMaker = Callable[[Tensor, Tensor], Tensor]  # (grid_weight, grid_bias) -> (B, T, D)
 
@@ -26,9 +26,9 @@ TokenMaker = Callable[[Tensor, Tensor], Tensor]  # (grid_weight, grid_bias) -> (
 class MeshTransformer(nn.Module):
     """Queries (template positions) and evidence tokens to joints, mesh and camera.
 
-    Token order: 14 joints, the coarse vertices, the camera where it has a token, then the
-    evidence. A query token is (template xyz, pooled evidence or zeros); METRO's 2,051 numbers.
-    The zeros are never multiplied out.
+    Token order: the joints (14, or 21 of a hand), the coarse vertices, the camera where it has a
+    token, then the evidence. A query token is (template xyz, pooled evidence or zeros); METRO's
+    2,051 numbers. The zeros are never multiplied out.
 
     Source: MPT, Sec. 3 and Supp. F; METRO where MPT says "same as the literature".
     """
@@ -36,9 +36,10 @@ class MeshTransformer(nn.Module):
     def __init__(self, options: MeshTransformerSettings, assets: BodyAssets) -> None:
         super().__init__()
         self.options = options
-        level = _level(options, assets)
-        self.sizes = [len(ids) for ids in assets.levels[: level + 1]][::-1]  # coarse to 6,890
-        template = _template(assets, level)
+        part = topology(assets, options.part)
+        level = _level(options, part)
+        self.sizes = [len(ids) for ids in part.levels[: level + 1]][::-1]  # coarse to full
+        template = _template(part, level)
         self.register_buffer("template", template, persistent=False)
         self.queries = len(template)
         self.grid_tokens, grid_width = options.grid_shape()
@@ -52,10 +53,10 @@ class MeshTransformer(nn.Module):
             self.camera_token = nn.Parameter(torch.randn(width) * 0.02)
         self.blocks = nn.ModuleList(self._blocks())
         self.apply(initialise)
-        matrices = [assets.upsample[k] for k in range(level)][::-1]
+        matrices = [part.upsample[k] for k in range(level)][::-1]
         fixed = options.upsample == "fixed"
         self.upsampling = FixedUpsampling(matrices) if fixed else LearnedUpsampling(self.sizes)
-        self.camera = self._camera_head(torch.as_tensor(assets.mean["cam"]).float())
+        self.camera = self._camera_head(torch.as_tensor(part.cam).float())
 
     @property
     def grid_weight(self) -> Tensor:
@@ -89,17 +90,19 @@ class MeshTransformer(nn.Module):
     def _camera_head(self, mean_cam: Tensor) -> nn.Module:
         """Three linear layers over the coarse vertices, or one on the camera token.
 
-        The bias starts at the mean camera so that the first projections fall inside the crop.
+        A hand's are over all of its queries, joints included, as METRO's. The bias starts at the
+        mean camera so that the first projections fall inside the crop.
         """
         if self.camera_token is not None:
             head = nn.Linear(self.options.hidden[-1], 3)
         else:
-            coarse = self.sizes[0]
+            points = self.queries if self.options.part == "hand" else self.sizes[0]
+            hidden = CAMERA_HIDDEN[self.options.part]
             head = nn.Sequential(
                 nn.Linear(3, 1),
                 nn.Flatten(1),
-                nn.Linear(coarse, CAMERA_HIDDEN),
-                nn.Linear(CAMERA_HIDDEN, 3),
+                nn.Linear(points, hidden),
+                nn.Linear(hidden, 3),
             )
         last = head if self.camera_token is not None else head[-1]
         with torch.no_grad():
@@ -120,7 +123,8 @@ class MeshTransformer(nn.Module):
 
         Returns:
             joints (B, 14, 3) and vertices {count: (B, count, 3)} from the coarse level to 6,890,
-            metres, relative to the Human3.6M pelvis, x right, y down, z forward; cam (B, 3).
+            metres, relative to the Human3.6M pelvis, x right, y down, z forward; cam (B, 3). Of
+            a hand: 21 joints and 778 vertices, relative to the wrist.
         """
         grid = self._project_grid(evidence)
         masked = self._masked_queries(len(grid), generator, grid.device)
@@ -132,7 +136,7 @@ class MeshTransformer(nn.Module):
         return self._outputs(last.encode(last.embed(x)), x)
 
     def predict(self, evidence: Tensor) -> dict[str, Tensor]:
-        """`vertices` (B, 6890, 3) and `cam` (B, 3), which projects exactly these vertices."""
+        """`vertices` (B, V, 3) of the full mesh and the `cam` (B, 3) that projects them."""
         output = self.forward(evidence)
         return {"vertices": output["vertices"][self.sizes[-1]], "cam": output["cam"]}
 
@@ -180,7 +184,7 @@ class MeshTransformer(nn.Module):
         if not self.training or self.options.mvm_max == 0:
             return None
         parts = []
-        for count in (len(J14), self.queries - len(J14)):
+        for count in (self.options.joints, self.queries - self.options.joints):
             draw = {"generator": generator, "device": generator.device if generator else device}
             share = torch.rand(batch, 1, **draw) * self.options.mvm_max
             rank = torch.rand(batch, count, **draw).argsort(1).argsort(1)
@@ -193,35 +197,36 @@ class MeshTransformer(nn.Module):
         with full_precision(hidden):
             count = self.queries
             points = last.out(hidden[:, :count].float()) + last.residual(inputs[:, :count].float())
-            joints, coarse = points[:, : len(J14)], points[:, len(J14) :]
+            joints, coarse = points.split([self.options.joints, self.sizes[0]], dim=1)
             if self.camera_token is not None:
                 cam = self.camera(hidden[:, count].float())
             else:
-                cam = self.camera(coarse)
+                cam = self.camera(points if self.options.part == "hand" else coarse)
             finer = self.upsampling(coarse)
         vertices = dict(zip(self.sizes, [coarse, *finer], strict=True))
         return {"joints": joints, "vertices": vertices, "cam": cam}
 
 
-def _level(options: MeshTransformerSettings, assets: BodyAssets) -> int:
-    """Which of the asset's mesh levels the vertex queries are."""
-    sizes = [len(ids) for ids in assets.levels]
+def _level(options: MeshTransformerSettings, part: Topology) -> int:
+    """Which of the part's mesh levels the vertex queries are."""
+    sizes = [len(ids) for ids in part.levels]
     if options.vertices not in sizes:
-        raise InputError("network", "vertices", options.vertices, f"a level of the body: {sizes}")
+        expected = f"a level of the {part.part}: {sizes}"
+        raise InputError("network", "vertices", options.vertices, expected)
     return sizes.index(options.vertices)
 
 
-def _template(assets: BodyAssets, level: int) -> Tensor:
-    """(14 + n, 3) joints and coarse vertices of the rest pose, facing the camera, from the pelvis.
+def _template(part: Topology, level: int) -> Tensor:
+    """(J + n, 3) joints and coarse vertices of the rest pose, facing the camera, from the root.
 
     The mean shape, turned by pi about x because the camera's y axis points down.
     """
-    vertices = assets.models["neutral"].v_template * [1.0, -1.0, -1.0]
+    vertices = part.v_template * [1.0, -1.0, -1.0]
     vertices = vertices - vertices.mean(0)  # the regressor's rows sum to one only nearly
-    joints = assets.J_regressor_h36m @ vertices
-    points = [joints[J14_IN_H36M17], vertices[assets.levels[level]]]
-    points = [part - joints[PELVIS_IN_H36M17] for part in points]
-    return torch.cat([torch.as_tensor(part, dtype=torch.float32) for part in points])
+    joints = part.regressor @ vertices
+    points = [joints[part.rows], vertices[part.levels[level]]]
+    points = [points_of - joints[0] for points_of in points]
+    return torch.cat([torch.as_tensor(points_of, dtype=torch.float32) for points_of in points])
 
 
 def build(settings: dict, assets: BodyAssets, where: str = "network") -> MeshTransformer:

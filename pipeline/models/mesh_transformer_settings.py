@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass, field
 
+from pipeline.body.part_of import HAND_SET
+from pipeline.body.topology import JOINTS
 from pipeline.errors import InputError
 from pipeline.joints import JOINT_SETS
-from pipeline.models.mesh_joints import J14
 from pipeline.models.resnet import STRIDE
 from pipeline.models.settings import choice, read_settings
 
@@ -25,6 +26,7 @@ class MeshTransformerSettings:
     """Sizes and readings of the paper's open points; the defaults are the paper's numbers."""
 
     kind: str = "mesh_transformer"
+    part: str = choice("body", "hand")
     image_size: int = 224
     heatmap: HeatmapSettings = field(default_factory=HeatmapSettings)
     input: str = choice("heatmaps", "coordinates", "image_features", "silhouettes")
@@ -89,6 +91,10 @@ def read_mesh_transformer_settings(settings: dict, where: str) -> MeshTransforme
     inner = options.feedforward
     if isinstance(inner, str) and not inner.removesuffix("x").isdigit():
         raise InputError(where, "feedforward", repr(inner), "a width, or a factor such as 4x")
-    if options.joints != len(J14):
-        raise InputError(where, "joints", options.joints, f"{len(J14)} joint queries")
+    if options.joints != JOINTS[options.part]:
+        expected = f"{JOINTS[options.part]} joint queries of a {options.part}"
+        raise InputError(where, "joints", options.joints, expected)
+    if (heatmap.joint_set == HAND_SET) != (options.part == "hand"):
+        expected = f"the joints of a {options.part}"
+        raise InputError(where, "heatmap.joint_set", heatmap.joint_set, expected)
     return options

@@ -35,6 +35,8 @@ class SimpleBaseline(ResNet):
     Source: Xiao et al. 2018. 33,999,697 parameters at depth 50 with 17 joints.
     """
 
+    joint_layers = ("final_layer.",)  # weights whose size depends on the number of joints
+
     def __init__(
         self,
         backbone: BackboneSettings,

@@ -5,7 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.body.assets import BodyAssets
+from pipeline.body.part_of import part_of
 from pipeline.data.dataset import RecordsDataset
+from pipeline.data.hand_labels import refuse_flip
 from pipeline.data.mixture import Mixture, collate
 from pipeline.errors import InputError
 from pipeline.objectives.sources import VALIDATION, Sources
@@ -55,7 +57,7 @@ class ImageObjective:
 
 
 class BodyObjective(ImageObjective):
-    """An objective whose network predicts a body, judged by PA-MPJPE of 14 joints."""
+    """An objective whose network predicts a body or a hand, judged by PA-MPJPE."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         """Open the records, see `ImageObjective`."""
@@ -66,16 +68,20 @@ class BodyObjective(ImageObjective):
         """Mean errors in millimetres on the validation records, `pa_mpjpe` among them.
 
         Under `data.protocol`; without one the ground truth is posed with each subject's gendered
-        model, and both meshes are centred on the pelvis.
+        model, and both meshes are centred on the pelvis. Hands are measured as by FreiHAND.
         """
-        from pipeline.evaluation.measure import measure
+        from pipeline.evaluation import freihand, measure
         from pipeline.evaluation.predictions import Task
         from pipeline.evaluation.protocols import get_protocol
 
+        hand = part_of(self.settings["network"]) == "hand"
+        module, usual = (freihand, "freihand") if hand else (measure, "pw3d_rooted")
+
         settings = {"image_size": self.size, "batch_size": VALIDATION_BATCH}
         device = next(network.parameters(), torch.empty(0)).device
-        protocol = get_protocol(self.settings.get("data", {}).get("protocol", "pw3d_rooted"))
-        measured = measure(Task(network, self.validation, protocol, self.assets, settings, device))
+        protocol = get_protocol(self.settings.get("data", {}).get("protocol", usual))
+        task = Task(network, self.validation, protocol, self.assets, settings, device)
+        measured = module.measure(task)
         return {name: float(values.mean()) for name, values in measured.per_sample.items()}
 
 
@@ -83,8 +89,12 @@ def open_mixture(settings: dict, sources: Sources, item: dict) -> Mixture:
     """Return the mixture of a run's datasets.
 
     Raises:
-        InputError: if a dataset of the mixture has no records, or no IUV where it is needed.
+        InputError: if a dataset of the mixture has no records, no IUV where it is needed, or is
+            of hands and the network is not, or the other way round.
     """
+    part = part_of(settings["network"])
+    if part == "hand":
+        refuse_flip(settings["augmentation"])
     weights = settings["data"]["mixture"]
     options = {"image_size": settings["network"]["image_size"],
                "augmentation": settings["augmentation"], **item}  # fmt: skip
@@ -96,6 +106,10 @@ def open_mixture(settings: dict, sources: Sources, item: dict) -> Mixture:
         datasets[name] = RecordsDataset(
             sources.records[name], sources.iuv.get(name), options, train=True
         )
+        if bool(datasets[name].hands) != (part == "hand"):
+            found = "hands" if datasets[name].hands else "bodies"
+            raise InputError(sources.records[name], "", f"records of {found}",
+                             f"records for a network of the {part}")  # fmt: skip
     return Mixture(datasets, weights, settings["seed"], settings["data"].get("fraction", 1.0))
 
 

@@ -4,22 +4,21 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.body.assets import BodyAssets
+from pipeline.body.part_of import part_of
 from pipeline.losses import MeshTargets, mesh_losses, mesh_targets
-from pipeline.losses.mesh import HIPS
 from pipeline.losses.surface import SURFACE_WEIGHTS
-from pipeline.models.mesh_joints import J14_IN_SPIN24
-from pipeline.objectives.ground_truth import GroundTruth
+from pipeline.objectives.ground_truth import ground_truth
 from pipeline.objectives.images import BodyObjective
 from pipeline.objectives.sources import Sources
 
 
 class MeshFinetuneObjective(BodyObjective):
-    """Vertices and joints of samples with an SMPL label; the others give what they have."""
+    """Vertices and joints of samples with an SMPL (or hand) label; the others what they have."""
 
     def __init__(self, settings: dict, network: nn.Module, assets: BodyAssets, sources: Sources):
         """Open the records, see `ImageObjective`."""
         super().__init__(settings, network, assets, sources)
-        self.truth = GroundTruth(assets)
+        self.truth = ground_truth(assets, part_of(settings["network"]))
 
     def targets(self, batch: dict[str, Tensor]) -> MeshTargets:
         """Labels of a batch.
@@ -30,16 +29,17 @@ class MeshFinetuneObjective(BodyObjective):
         self.truth.to(batch["image"].device)
         vertices = self.truth.vertices(batch)
         found = mesh_targets(batch, vertices, self.truth.geometry)
-        regressed = self.truth.joints14(vertices)
+        regressed = self.truth.joints(vertices)
         regressed = torch.cat([regressed, torch.ones_like(regressed[..., :1])], -1)
         found.joints = torch.where(found.has_vertices[:, None, None], regressed, found.joints)
         return found
 
     def label_counts(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Denominators of the terms' means, see `mesh_losses`."""
-        bodies = batch["has_smpl"].bool()
-        hips = batch["joints_3d"][:, [J14_IN_SPIN24[hip] for hip in HIPS], 3]
-        centred = bodies | (hips > 0).all(1)
+        part = self.truth.part
+        bodies = batch[part.has_mesh].bool()
+        centres = batch["joints_3d"][:, part.label_rows[list(part.centre)], 3]
+        centred = bodies | (centres > 0).all(1)
         return {
             **dict.fromkeys(("vertices", *SURFACE_WEIGHTS), bodies.sum()),
             **dict.fromkeys(("joints", "regressed_joints"), centred.sum()),

@@ -1,6 +1,6 @@
 """Train the mesh transformer on synthetic heatmaps of motion capture (MPT, Secs. 3.1 and 3.2).
 
-Or on what the ablations put in their place: 2D coordinates, silhouettes.
+Or on what the ablations put in their place: 2D coordinates, silhouettes. Or on those of hands.
 """
 
 import numpy as np
@@ -8,18 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.body.assets import BodyAssets
+from pipeline.body.part_of import part_of
+from pipeline.body.topology import topology
 from pipeline.cameras import ndc_to_pixels, project_weak
+from pipeline.data.hand_pairs import HandPairSource
 from pipeline.data.pairs import PairSource
 from pipeline.errors import InputError
 from pipeline.losses import MeshTargets, mesh_losses
 from pipeline.models.mesh_transformer import TokenMaker
-from pipeline.objectives.ground_truth import GroundTruth
+from pipeline.objectives.ground_truth import ground_truth
 from pipeline.objectives.sources import Sources
 from pipeline.synthesis.corruption import corrupt, pixel_noise
 from pipeline.synthesis.heatmap_tokens import noisy_tokens
 from pipeline.synthesis.silhouettes import silhouettes
-
-JOINT_SET = "coco17"  # of the pairs
 
 
 class MeshPretrainObjective:
@@ -30,7 +31,11 @@ class MeshPretrainObjective:
     """
 
     def __init__(
-        self, settings: dict, network: nn.Module, assets: BodyAssets, source: PairSource | None
+        self,
+        settings: dict,
+        network: nn.Module,
+        assets: BodyAssets,
+        source: PairSource | HandPairSource | None,
     ) -> None:
         """Keep the source of pairs; None for a run that is not trained."""
         self.settings, self.network, self.source = settings, network, source
@@ -38,10 +43,8 @@ class MeshPretrainObjective:
         loss = settings.get("loss") or {}
         self.preset = loss.get("preset")
         self.weights = {k: v for k, v in loss.items() if k != "preset" and v is not None}
-        self.truth = GroundTruth(assets)
-        coco = torch.as_tensor(assets.J_regressor_coco, dtype=torch.float32)
-        self.truth.register_buffer("coco", coco, persistent=False)
-        self.faces = np.ascontiguousarray(assets.faces, dtype=np.int32)
+        self.truth = ground_truth(assets, part_of(settings["network"]))
+        self.faces = np.ascontiguousarray(self.truth.part.faces, dtype=np.int32)
 
     def batch(self, step: int, rows: slice) -> dict[str, Tensor]:
         """Rows of the batch of a step: bodies and their joints in a crop."""
@@ -70,7 +73,7 @@ class MeshPretrainObjective:
         Projected as the targets are, see `targets`.
         """
         options, size = self.settings["corruption"], self.settings["network"]["heatmap"]["size"]
-        cam = fit_weak_camera(self.truth.coco @ targets.vertices, batch["keypoints"][..., :2])
+        cam = fit_weak_camera(self.truth.keypoints @ targets.vertices, batch["keypoints"][..., :2])
         maps = silhouettes(project_weak(targets.vertices, cam), self.faces, size)
         std = pixel_noise(len(maps), options["noise_std"], options["noise_probability"], generator)
         noise = torch.randn(maps.shape, generator=generator, device=maps.device)
@@ -98,17 +101,17 @@ class MeshPretrainObjective:
 
     @torch.no_grad()
     def targets(self, batch: dict[str, Tensor]) -> MeshTargets:
-        """Labels of a batch: mesh, its fourteen joints, and their projection.
+        """Labels of a batch: mesh, the joints of its queries, and their projection.
 
         Departure: the projection is that of the weak-perspective camera that fits the uncorrupted
-        COCO joints best. The virtual camera's own differs from it by a few pixels of perspective,
+        2D joints best. The virtual camera's own differs from it by a few pixels of perspective,
         which the predicted camera (s, tx, ty) cannot express either.
         """
-        valid = torch.ones(len(batch["betas"]), dtype=torch.bool, device=batch["betas"].device)
-        vertices = self.truth.vertices({**batch, "has_smpl": valid})
+        valid = torch.ones_like(batch["keypoints"][:, 0, 0], dtype=torch.bool)
+        vertices = self.truth.vertices({**batch, self.truth.part.has_mesh: valid})
         centred = self.truth.centred(vertices)
-        joints = self.truth.joints14(vertices)
-        cam = fit_weak_camera(self.truth.coco @ centred, batch["keypoints"][..., :2])
+        joints = self.truth.joints(vertices)
+        cam = fit_weak_camera(self.truth.keypoints @ centred, batch["keypoints"][..., :2])
         ones = torch.ones_like(joints[..., :1])
         points = torch.cat([project_weak(joints, cam), ones], -1)
         return MeshTargets(centred, valid, torch.cat([joints, ones], -1), points)
@@ -145,14 +148,18 @@ def build(
 ) -> MeshPretrainObjective:
     """The objective of a run."""
     options = settings["network"]
-    if options["heatmap"]["joint_set"] != JOINT_SET:
+    part = topology(assets, part_of(options))
+    if options["heatmap"]["joint_set"] != part.joint_set:
         saw = options["heatmap"]["joint_set"]
-        raise InputError("network", "heatmap.joint_set", saw, f"{JOINT_SET}, as in the pairs")
+        raise InputError("network", "heatmap.joint_set", saw, f"{part.joint_set}, as in the pairs")
     corruption = settings.get("corruption") or {}
     if options.get("input") == "silhouettes":
         for key, off in (("mhm_max", 0), ("jitter", "none")):
             if corruption.get(key, off) != off:
                 raise InputError("corruption", key, corruption[key], f"{off} with silhouettes")
+    if part.part == "hand" and corruption.get("jitter") == "coco_synth":
+        saw = "coco_synth for hands"
+        raise InputError("corruption", "jitter", saw, "isotropic or none: it is of COCO's joints")
     source = None
     if settings["training"]["steps"]:
         if sources.pairs is None:
@@ -160,5 +167,6 @@ def build(
         if settings["data"].get("heading", "keep") != "keep":
             raise InputError("data", "heading", settings["data"]["heading"],
                              "keep; headings are drawn with the pairs (heading_deg)")  # fmt: skip
-        source = PairSource(sources.pairs, settings, settings["seed"])
+        kind = HandPairSource if part.part == "hand" else PairSource
+        source = kind(sources.pairs, settings, settings["seed"])
     return MeshPretrainObjective(settings, network, assets, source)

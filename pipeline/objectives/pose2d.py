@@ -1,4 +1,4 @@
-"""Train a 2D pose network on heatmaps of the COCO joints."""
+"""Train a 2D pose network on heatmaps of the COCO joints, or of the 21 of a hand."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,8 @@ from pipeline.losses import pose2d_loss
 from pipeline.objectives.images import VALIDATION_BATCH, ImageObjective, plain_batches
 from pipeline.objectives.sources import Sources
 
-KEYPOINTS = {"coco17": "keypoints_coco", "spin24": "keypoints_2d"}  # in the batch
+# in the batch
+KEYPOINTS = {"coco17": "keypoints_coco", "spin24": "keypoints_2d", "freihand21": "keypoints_2d"}
 
 
 class Pose2dObjective(ImageObjective):

@@ -2,9 +2,10 @@
 
 import re
 
+from pipeline.body.part_of import HAND_LEVELS
 from pipeline.errors import InputError
 from pipeline.params.reader import Refused, one_of
-from pipeline.params.runs import INIT_PARTS, IUV_LOSSES, WHOLE, has_iuv_loss
+from pipeline.params.runs import FEATURES, INIT_PARTS, IUV_LOSSES, WHOLE, has_iuv_loss
 from pipeline.params.variants import Run, Runs
 
 FREE = ("image_size", "dropout", "mvm_max", "mask_value", "input")  # shape no weight
@@ -25,7 +26,8 @@ def check_run(tree: dict, runs: Runs, run: Run, path: str) -> None:
         Refused: naming the key to change.
     """
     settings = run.settings
-    _check_data(tree, settings["data"], f"{path}.data")
+    _check_data(tree, run, f"{path}.data")
+    _check_hand(run, path)
     _check_training(settings, f"{path}.training")
     _check_init(runs, run, f"{path}.init")
     _check_levels(tree, settings["network"], f"{path}.network")
@@ -41,10 +43,36 @@ def check_run(tree: dict, runs: Runs, run: Run, path: str) -> None:
         _check_annotation(settings, f"{path}.network.annotation")
 
 
-def _check_data(tree: dict, data: dict, path: str) -> None:
+def _check_hand(run: Run, path: str) -> None:
+    """Refuse for hands what is of bodies only."""
+    if run.part != "hand":
+        return
+    if run.settings["training"]["steps"] and run.settings["augmentation"]["flip"]:
+        flip = run.settings["augmentation"]["flip"]
+        raise Refused(f"{path}.augmentation.flip", flip, "0 for hands, all of them right ones")
+    if run.settings.get("corruption", {}).get("jitter") == "coco_synth":
+        raise Refused(f"{path}.corruption.jitter", "coco_synth", "isotropic or none for hands")
+
+
+def check_hand_pairs(tree: dict) -> None:
+    """Refuse pairs of hands from records that do not exist.
+
+    Raises:
+        Refused: naming the set of pairs.
+    """
+    names = records(tree)
+    for pairs, content in tree["synthesis"]["hand_pairs"].items():
+        for name in content["records"] or [None]:
+            if name not in names:
+                raise Refused(f"synthesis.hand_pairs.{pairs}.records", repr(name),
+                              one_of(names, str(name)))  # fmt: skip
+
+
+def _check_data(tree: dict, run: Run, path: str) -> None:
+    data = run.settings["data"]
     if "pairs" in data:
-        if data["pairs"] not in tree["synthesis"]["pairs"]:
-            choices = tree["synthesis"]["pairs"]
+        choices = tree["synthesis"]["hand_pairs" if run.part == "hand" else "pairs"]
+        if data["pairs"] not in choices:
             raise Refused(f"{path}.pairs", repr(data["pairs"]), one_of(choices, data["pairs"]))
         return
     names = records(tree)
@@ -70,9 +98,10 @@ def _check_protocol_of_validation(data: dict, path: str) -> None:
     """Refuse a protocol that does not measure bodies in records."""
     if "protocol" not in data:
         return
-    from pipeline.evaluation.protocols import PROTOCOLS, Protocol
+    from pipeline.evaluation.protocols import PROTOCOLS, HandProtocol, Protocol
 
-    choices = [name for name, protocol in PROTOCOLS.items() if isinstance(protocol, Protocol)]
+    kinds = (Protocol, HandProtocol)
+    choices = [name for name, protocol in PROTOCOLS.items() if isinstance(protocol, kinds)]
     if data["protocol"] not in choices:
         raise Refused(f"{path}.protocol", data["protocol"], one_of(choices, data["protocol"]))
 
@@ -105,21 +134,24 @@ def _check_init(runs: Runs, run: Run, path: str) -> None:
                           "backbone with image_features, pose_network with others")  # fmt: skip
         if source not in runs:
             continue
-        inner = network if part == WHOLE else network.get(part)
+        inner = network if part in (WHOLE, FEATURES) else network.get(part)
         other = runs[source].settings["network"]
         if part == "backbone":
             inner = network.get("pose_network", network).get("backbone") or {}
             other = other.get("backbone")
-        for key in sorted({*inner, *(other or {})} - set(FREE)):
+        free = {*FREE, *(("joint_set", "output") if part == FEATURES else ())}
+        for key in sorted({*inner, *(other or {})} - free):
             if (other or {}).get(key) != inner.get(key):
                 raise Refused(f"{path}.{part}", f"{source} with {key} {(other or {}).get(key)}",
                               f"{key} {inner.get(key)} as in this run's network")  # fmt: skip
 
 
 def _check_levels(tree: dict, network: dict, path: str) -> None:
-    """Refuse a number of vertices that the body has no level of."""
-    if "vertices" in network and network["vertices"] not in tree["body"]["levels"]:
-        expected = f"one of body.levels {tree['body']['levels']}"
+    """Refuse a number of vertices that the body, or a hand, has no level of."""
+    hand = network.get("part") == "hand"
+    levels = list(HAND_LEVELS) if hand else tree["body"]["levels"]
+    if "vertices" in network and network["vertices"] not in levels:
+        expected = f"one of {'the hand' if hand else 'body.levels'} {levels}"
         raise Refused(f"{path}.vertices", network["vertices"], expected)
     for key, value in network.items():
         if isinstance(value, dict):

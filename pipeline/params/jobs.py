@@ -48,6 +48,11 @@ def pairs(params: Params, job: Job) -> dict:
     return {**chosen, "cameras": synthesis["cameras"], "seed": params.tree["seed"]}
 
 
+def hand_pairs(params: Params, job: Job) -> dict:
+    """Return one set of pairs of hands and the seed."""
+    return {**params.tree["synthesis"]["hand_pairs"][job["pairs"]], "seed": params.tree["seed"]}
+
+
 def iuv(params: Params, job: Job) -> dict:
     """Return the section iuv."""
     return params.tree["iuv"]
@@ -143,6 +148,7 @@ SETTINGS: dict[str, Callable[[Params, Job], dict]] = {
     "convert": convert,
     "mocap": mocap,
     "pairs": pairs,
+    "hand_pairs": hand_pairs,
     "iuv": iuv,
     "train": train,
     "evaluate": evaluate,

@@ -120,7 +120,7 @@ class MeshTransformer:
     feedforward: Positive | Literal["2x", "4x"]
     dropout: Share
     vertices: Positive
-    joints: Literal[14]
+    joints: Literal[14, 21]
     query: Literal["template", "pooled"]
     upsample: Literal["learned", "fixed"]
     camera: Literal["linear", "token"]
@@ -129,6 +129,7 @@ class MeshTransformer:
     input: Literal["heatmaps", "coordinates", "image_features", "silhouettes"] = "heatmaps"
     feature_channels: Positive | None = None
     positions: Literal["learned", "sine"] = "learned"
+    part: Literal["body", "hand"] = "body"
 
     def __post_init__(self) -> None:
         if self.heatmap.size % self.heatmap.patch:

@@ -106,6 +106,7 @@ def _resolve(tree: dict) -> Params:
     for table in tree["tables"].values():
         table.setdefault("seeds", tree["evaluation"]["seeds"])
     checks.check_demo(tree)
+    checks.check_hand_pairs(tree)
     runs = Runs(tree)
     for run in list(runs):
         checks.check_run(tree, runs, run, run.key.replace("/", "."))

@@ -19,7 +19,7 @@ class Images:
     """Records that a run draws from, by probability, and those that it is validated on.
 
     `fraction` keeps a seeded share of the records of each dataset; a smaller share is part of a
-    larger one. `protocol` is how a body is validated.
+    larger one. `protocol` is how a body is validated, freihand for hands.
     """
 
     mixture: dict[str, Share]
@@ -69,7 +69,7 @@ class MeshLoss:
     The last three are FastMETRO's surface terms.
     """
 
-    preset: Literal["paper", "metro", "fastmetro", "graphormer_l1"]
+    preset: Literal["paper", "metro", "fastmetro", "graphormer_l1", "metro_hand", "fastmetro_hand"]
     vertices: Amount
     joints: Amount
     regressed_joints: Amount
@@ -167,17 +167,18 @@ OBJECTIVES = {
     "pose2d": Pose2d,
     "silhouette": Silhouette,
 }
+WHOLE = "network"  # the part of init that means all of a network
+FEATURES = "features"  # all of a pose network but the layers that depend on its joints
 INIT_PARTS = {
     "mean_pose": (),
     "mean_hand": (),
-    "simple_baseline": ("backbone",),
-    "higher_hrnet": (),
+    "simple_baseline": ("backbone", FEATURES),
+    "higher_hrnet": (FEATURES,),
     "hmr": ("backbone",),
     "pymaf": ("backbone",),
     "mesh_transformer": (),
     "mpt": ("pose_network", "backbone", "regressor"),
 }
-WHOLE = "network"  # the part of init that means all of a network
 
 
 def read_run(settings: Any, path: str) -> object:

@@ -108,11 +108,25 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class HandPairs:
+    """One named set of (2D joints, mesh) pairs of hands.
+
+    `records` are where meshes and cameras come from. The first view of a mesh is the recorded
+    one, in the others it is turned at random.
+    """
+
+    records: list[str]
+    views: Positive
+    box_factor: Annotated[float, Range(0.1)]
+
+
+@dataclass(frozen=True)
 class Synthesis:
-    """Virtual views of motion capture."""
+    """Virtual views of motion capture and of labelled hands."""
 
     cameras: list[Camera]
     pairs: dict[str, Pairs]
+    hand_pairs: dict[str, HandPairs]
 
 
 @dataclass(frozen=True)

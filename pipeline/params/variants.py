@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from pipeline.body.part_of import part_of
 from pipeline.params.overlay import merge, put, with_bases
 from pipeline.params.reader import Refused, one_of
 from pipeline.params.runs import WHOLE, influences, kinds, read_run, uses_iuv
@@ -59,9 +60,22 @@ class Run:
 
     @property
     def pairs(self) -> str | None:
-        """Name of the synthetic pairs that the run trains on."""
-        trained = self.settings["training"]["steps"] > 0
-        return self.settings["data"].get("pairs") if trained else None
+        """Name of the synthetic pairs of bodies that the run trains on."""
+        return self._pairs("body")
+
+    @property
+    def hand_pairs(self) -> str | None:
+        """Name of the synthetic pairs of hands that the run trains on."""
+        return self._pairs("hand")
+
+    def _pairs(self, part: str) -> str | None:
+        wanted = self.settings["training"]["steps"] > 0 and self.part == part
+        return self.settings["data"].get("pairs") if wanted else None
+
+    @property
+    def part(self) -> str:
+        """Whether the network is of the body or of a hand."""
+        return part_of(self.settings["network"])
 
     @property
     def kinds(self) -> list[str]:

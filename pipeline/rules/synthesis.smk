@@ -1,4 +1,4 @@
-# Motion capture to pairs of 2D joints and meshes.
+# Motion capture, and labelled hands, to pairs of 2D joints and meshes.
 
 
 rule mocap:
@@ -46,4 +46,28 @@ rule pairs:
         code=plan.code("pairs"),
     shell:
         "python -m pipeline pairs --mocap {input.mocap} --body {input.body}"
+        " --settings {params.settings:q} --out {output} > {log} 2>&1"
+
+
+rule hand_pairs:
+    input:
+        records=plan.pair_records,
+        body="data/body/smpl.npz",
+    output:
+        "data/pairs/hands/{pairs}.h5",
+    log:
+        "logs/pairs/hands/{pairs}.log",
+    benchmark:
+        "logs/benchmarks/pairs/hands/{pairs}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        settings=plan.settings("hand_pairs"),
+        code=plan.code("hand_pairs"),
+        records=plan.pair_flags,
+    shell:
+        "python -m pipeline hand-pairs {params.records} --body {input.body}"
         " --settings {params.settings:q} --out {output} > {log} 2>&1"

@@ -77,6 +77,7 @@ def used_records(params: Params) -> list[str]:
     """Return `dataset_split` of the records that some job reads."""
     runs = [params.runs[key] for key in wanted(params)]
     names = {name for run in runs for name in (*run.records, *run.validation)}
+    names |= {name for pairs in used_hand_pairs(params) for name in pair_records(params, pairs)}
     tables = [params.tree["tables"][name] for name in params.targets]
     protocols = {column["protocol"] for table in tables for column in table["columns"]}
     protocols.add(params.tree["figures"]["overlays"]["protocol"])
@@ -93,6 +94,17 @@ def used_iuv(params: Params) -> list[str]:
 def used_pairs(params: Params) -> list[str]:
     """Return the sets of pairs that some run learns from."""
     return sorted({run.pairs for run in map(params.runs.__getitem__, wanted(params)) if run.pairs})
+
+
+def used_hand_pairs(params: Params) -> list[str]:
+    """Return the sets of pairs of hands that some run learns from."""
+    runs = map(params.runs.__getitem__, wanted(params))
+    return sorted({run.hand_pairs for run in runs if run.hand_pairs})
+
+
+def pair_records(params: Params, pairs: str) -> list[str]:
+    """Return `dataset_split` of the records that a set of pairs of hands is made from."""
+    return params.tree["synthesis"]["hand_pairs"][pairs]["records"]
 
 
 def _demo(params: Params) -> Jobs:
@@ -240,6 +252,8 @@ STEPS: dict[str, Step] = {
     "mocap": Step("synthesis", "data/mocap/mocap.h5", "mocap",
                   lambda params: iter([{}] if used_pairs(params) else [])),
     "pairs": Step("synthesis", "data/pairs/{pairs}.h5", "pairs", _each("pairs", used_pairs)),
+    "hand_pairs": Step("synthesis", "data/pairs/hands/{pairs}.h5", "hand-pairs",
+                       _each("pairs", used_hand_pairs)),
     "iuv": Step("iuv", "data/iuv/{records}.h5", "iuv", _each("records", used_iuv)),
     "pretrain": Step("pretrain", TRAINED, "train", _trainings("pretrain"), _training),
     "finetune": Step("finetune", TRAINED, "train", _trainings("finetune"), _training),

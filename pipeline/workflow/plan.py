@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.errors import InputError
-from pipeline.params import jobs, load
+from pipeline.params import Run, jobs, load
 from pipeline.params.overlay import read_file
 from pipeline.workflow import adopt, phases, versions
 from pipeline.workflow.launch import gpus
@@ -110,11 +110,22 @@ class Plan:
                 "records": [f"data/records/{name}.h5" for name in names],
                 "iuv": [f"data/iuv/{name}.h5" for name in run.iuv],
                 "init": [_weights(source, job["seed"]) for source in run.parents.values()],
-                "pairs": [f"data/pairs/{run.pairs}.h5"] if run.pairs else [],
+                "pairs": _pairs(run),
             }
             return {flag: paths for flag, paths in found.items() if paths}
 
         return files
+
+    def pair_records(self, wildcards: Any) -> list[str]:
+        """Return the records that pairs of hands are made from."""
+        return [
+            f"data/records/{name}.h5" for name in phases.pair_records(self.params, wildcards.pairs)
+        ]
+
+    def pair_flags(self, wildcards: Any) -> str:
+        """Return the flag that names them."""
+        names = phases.pair_records(self.params, wildcards.pairs)
+        return " ".join(["--records", *(f"{name}=data/records/{name}.h5" for name in names)])
 
     def training_flags(self, rule: str) -> Callable[[Any, Any], str]:
         """Return the function that gives the flags naming those files."""
@@ -243,6 +254,13 @@ def stop(error: InputError) -> NoReturn:
 def _job(rule: str, wildcards: Any) -> dict[str, str]:
     job = dict(wildcards.items()) if hasattr(wildcards, "items") else dict(wildcards)
     return {**job, "group": rule} if rule in ("pretrain", "finetune") else job
+
+
+def _pairs(run: Run) -> list[str]:
+    """Return the file of pairs that a run trains on, if it does."""
+    if run.hand_pairs:
+        return [phases.STEPS["hand_pairs"].output.format(pairs=run.hand_pairs)]
+    return [phases.STEPS["pairs"].output.format(pairs=run.pairs)] if run.pairs else []
 
 
 def _weights(source: str, seed: str) -> str:

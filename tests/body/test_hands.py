@@ -11,7 +11,8 @@ import torch
 from pipeline.__main__ import main
 from pipeline.body import official
 from pipeline.body.assets import collect, load_assets, load_smplh
-from pipeline.body.hands import LEVELS, TIPS
+from pipeline.body.hands import TIPS
+from pipeline.body.part_of import HAND_LEVELS
 from pipeline.body.smpl import SMPLLayer
 from pipeline.errors import InputError
 from pipeline.joints import JOINT_SETS, index, parents_smpl24
@@ -65,7 +66,7 @@ def smplh_content(raw, betas: int, sparse: bool) -> dict:
 
 
 def test_levels_of_the_hand_are_those_shipped(assets):
-    assert [len(ids) for ids in assets.hand_levels] == [778, *LEVELS]
+    assert [len(ids) for ids in assets.hand_levels] == [778, *HAND_LEVELS]
     assert [len(faces) for faces in assets.hand_level_faces] == [1538, 376, 90]
     template = assets.hands["right"].v_template
     for k, up in enumerate(assets.hand_upsample):

@@ -8,6 +8,7 @@ import torch
 
 from pipeline.body.assets import GENDERS
 from pipeline.body.smpl import SMPLLayer
+from pipeline.body.topology import J14, J14_IN_SPIN24
 from pipeline.cameras import ndc_to_pixels, project_weak
 from pipeline.data.dataset import RecordsDataset
 from pipeline.data.mixture import collate
@@ -15,11 +16,10 @@ from pipeline.errors import InputError
 from pipeline.joints import indices
 from pipeline.losses.silhouette import silhouette_loss
 from pipeline.models.build import build_network
-from pipeline.models.mesh_joints import J14, J14_IN_SPIN24
 from pipeline.models.parametric import Estimate
 from pipeline.objectives.atlas import atlas_flip
 from pipeline.objectives.build import build_objective
-from pipeline.objectives.ground_truth import GroundTruth
+from pipeline.objectives.ground_truth import BodyTruth
 from pipeline.objectives.images import plain_batches
 from pipeline.objectives.mesh_pretrain import fit_weak_camera
 from pipeline.objectives.parametric import build as build_parametric
@@ -46,7 +46,7 @@ def finetune(files):
 
 
 def test_each_label_is_posed_with_its_own_model(files, batch):
-    vertices = GroundTruth(files.assets).vertices(batch)
+    vertices = BodyTruth(files.assets).vertices(batch)
     for row in range(LABELLED):
         layer = SMPLLayer(files.assets.models[GENDERS[row % 3]])
         expected = layer(batch["betas"][[row]], batch["rotmats"][[row]])[0][0]
@@ -55,7 +55,7 @@ def test_each_label_is_posed_with_its_own_model(files, batch):
 
 
 def test_a_missing_model_is_named(files, batch):
-    truth = GroundTruth(files.assets)
+    truth = BodyTruth(files.assets)
     del truth.layers["female"]
     with pytest.raises(InputError, match="SMPL_FEMALE.pkl"):
         truth.vertices(batch)
