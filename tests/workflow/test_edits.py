@@ -223,6 +223,18 @@ def test_table_that_is_no_target_is_made_when_asked_for(workspace: Edited) -> No
     assert {"results/folder/other.csv"} | made <= set(workspace.jobs("tables"))
 
 
+def test_table_of_hands(workspace: Edited) -> None:
+    """From both data sets of hands, through pairs, without anything of bodies."""
+    runs = ("mean_hand", "mpt_hand", "mpt_hand-steps=0", "mpt_hand-regressor=none")
+    records = ("complement_train", "freihand_train", "freihand_evaluation")
+    made = {"results/mpt/table6.csv", "data/pairs/hands/hand.h5"}
+    made |= {f"data/demo/{name}.manifest.json" for name in ("complement", "freihand")}
+    made |= {f"data/records/{name}.h5" for name in records}
+    made |= trained("pretrain", "pose2d_hand", "mesh_hand") | trained("finetune", *runs)
+    made |= evaluated(*runs, protocols=("freihand",))
+    assert set(workspace.jobs("results/mpt/table6.csv")) == made
+
+
 def test_table_that_becomes_a_target(workspace: Edited) -> None:
     workspace.put("tables.folder/other", {**OTHER, "seeds": [1]})
     workspace.put("targets", ["table1", "folder/other"])
