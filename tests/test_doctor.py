@@ -12,6 +12,7 @@ from pipeline import doctor
 from pipeline.__main__ import main
 from pipeline.body import open_body
 from pipeline.demo.generate import generate
+from pipeline.evaluation.protocols import PROTOCOLS
 from pipeline.params import Params, jobs, load
 from pipeline.params.overlay import read_file
 from pipeline.raw_layouts import LAYOUTS, layout
@@ -234,3 +235,19 @@ def test_every_dataset_of_the_params_has_a_layout(params: Params) -> None:
         assert section["converter"] in LAYOUTS, name
         assert known.site and known.licence and known.files and known.use
         assert section["converter"] in LISTINGS and name in FILES
+
+
+def test_the_readme_tells_where_every_dataset_goes(params: Params) -> None:
+    """A row for each folder: files, where to register, licence, use."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if "/` |" in line}
+    for name, section in params.tree["data"]["datasets"].items():
+        row = [cell.strip() for cell in rows[f"`{name}/`"].strip("|").split("|")]
+        assert len(row) == 5 and all(row), name
+        assert row[2] == layout(section["converter"]).site
+    assert {"`body_models/`", "`amass/`", "`weights/`"} <= rows.keys()
+
+
+def test_the_readme_names_every_protocol() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in PROTOCOLS if f"`{name}`" not in text] == []
