@@ -85,8 +85,10 @@ def _mat(path: Path, size: int) -> bool:
     if h5py.is_hdf5(path):
         return _hdf5(path, size)
     with open(path, "rb") as file:
-        order = "<" if file.read(128)[126:128] == b"IM" else ">"
-        at = 128
+        head = file.read(128)
+        if 0 in head[:4]:
+            return True  # version 4: no text comes first
+        order, at = ("<" if head[126:] == b"IM" else ">"), 128
         while at < size:
             file.seek(at)
             kind, length = struct.unpack(f"{order}II", file.read(8))
