@@ -1,4 +1,4 @@
-"""Verb `figures`: `curves` plots training, `finetuning` its scores, `overlays` predictions."""
+"""Verb `figures`: losses, scores of fine-tuning, virtual cameras, predictions over images."""
 
 import argparse
 import json
@@ -12,8 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     curves.add_argument("--history", nargs="+", required=True, metavar="RUN/SEED=CSV")
     tuning = kinds.add_parser("finetuning", help="with and without pre-training (MPT, Fig. 4)")
     tuning.add_argument("--settings", type=json.loads, required=True,
-                        help="JSON: rows, each with run, pretrained, fraction")  # fmt: skip
-    tuning.add_argument("--metrics", nargs="+", required=True, metavar="RUN/SEED=FILE")
+                        help="JSON: rows, each with pretrained and fraction; seeds")  # fmt: skip
+    tuning.add_argument("--metrics", type=Path, nargs="+", required=True,
+                        help="metrics.json of every row's seeds, row by row")  # fmt: skip
+    views = kinds.add_parser("views", help="virtual cameras from above (MPT, Fig. 8)")
+    views.add_argument("--settings", type=json.loads, required=True, help="JSON: cameras")
     overlays = kinds.add_parser("overlays", help="image, IUV and prediction from two views")
     overlays.add_argument(
         "--settings",
@@ -25,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     overlays.add_argument("--metrics", nargs="+", required=True, metavar="RUN=FILE")
     overlays.add_argument("--records", type=Path, required=True)
     overlays.add_argument("--body", type=Path, required=True)
-    for sub in (curves, tuning, overlays):
+    for sub in (curves, tuning, views, overlays):
         sub.add_argument("--out", type=Path, required=True)
 
 
@@ -41,10 +44,15 @@ def main(args: argparse.Namespace) -> None:
 
         draw(named_paths(args.history), args.out)
         return
+    if args.figure == "views":
+        from pipeline.synthesis.views_plot import draw as draw_views
+
+        draw_views(args.settings, args.out)
+        return
     if args.figure == "finetuning":
         from pipeline.evaluation.finetuning import draw as draw_finetuning
 
-        draw_finetuning(args.settings, named_paths(args.metrics), args.out)
+        draw_finetuning(args.settings, args.metrics, args.out)
         return
     from pipeline.evaluation.overlays import draw as draw_overlays
 

@@ -34,18 +34,24 @@ def read_course(path: Path) -> Course:
     return np.array([p["step"] for p in content]), np.array([p[SCORE] for p in content])
 
 
-def draw(settings: dict, metrics: dict[str, Path], out: Path) -> None:
+def draw(settings: dict, metrics: list[Path], out: Path) -> None:
     """Write the PNG.
 
     Args:
-        settings: rows, each with run, pretrained and fraction.
-        metrics: "run/seed" -> the metrics.json of its training.
+        settings: rows, each with pretrained and fraction; seeds.
+        metrics: metrics.json of the trainings of every row at every seed, row by row.
         out: the picture.
+
+    Raises:
+        InputError: if there are too many or too few of them, or one holds no scores.
     """
+    count = len(settings["seeds"])
+    if len(metrics) != count * len(settings["rows"]):
+        expected = f"{len(settings['rows'])} rows x {count} seeds"
+        raise InputError("--metrics", "", f"{len(metrics)} files", expected)
     found: dict[tuple[bool, float], list[Course]] = {}
-    for row in settings["rows"]:
-        courses = [read_course(path) for key, path in metrics.items()
-                   if key.rpartition("/")[0] == row["run"]]  # fmt: skip
+    for start, row in zip(range(0, len(metrics), count), settings["rows"], strict=True):
+        courses = [read_course(path) for path in metrics[start : start + count]]
         found[row["pretrained"], row["fraction"]] = courses
     figure, (left, right) = plt.subplots(1, 2, figsize=SIZE, layout="constrained")
     for pretrained, (label, colour) in LOOKS.items():

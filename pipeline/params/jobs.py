@@ -122,8 +122,10 @@ def curves(params: Params, job: Job) -> dict:
 
 def finetuning(params: Params, job: Job) -> dict:
     """Return the runs whose scores are drawn, with what tells them apart."""
-    rows = params.table_runs(params.tree["figures"]["finetuning"])
+    table = params.tree["figures"]["finetuning"]
+    rows = params.table_runs(table)
     return {
+        "seeds": params.tree["tables"][table]["seeds"],
         "rows": [
             {
                 "run": run.name,
@@ -131,8 +133,13 @@ def finetuning(params: Params, job: Job) -> dict:
                 "fraction": run.settings["data"].get("fraction", 1.0),
             }
             for run in rows
-        ]
+        ],
     }
+
+
+def views(params: Params, job: Job) -> dict:
+    """Return the virtual cameras."""
+    return {"cameras": params.tree["synthesis"]["cameras"]}
 
 
 def nothing(params: Params, job: Job) -> dict:
@@ -156,6 +163,7 @@ SETTINGS: dict[str, Callable[[Params, Job], dict]] = {
     "metrics": nothing,
     "curves": curves,
     "finetuning": finetuning,
+    "views": views,
     "overlays": overlays,
     "contact_sheet": nothing,
     "report": report,

@@ -117,12 +117,29 @@ rule finetuning:
     params:
         settings=plan.settings("finetuning"),
         code=plan.code("finetuning"),
-        metrics=plan.finetuned(
-            "{run}/seed{seed}=runs/finetune/{run}/seed{seed}/metrics.json"
-        ),
     shell:
         "python -m pipeline figures finetuning --settings {params.settings:q}"
-        " --metrics {params.metrics} --out {output} > {log} 2>&1"
+        " --metrics {input} --out {output} > {log} 2>&1"
+
+
+rule views:
+    output:
+        "results/figures/virtual_views.png",
+    log:
+        "logs/figures/virtual_views.log",
+    benchmark:
+        "logs/benchmarks/figures/virtual_views.tsv"
+    conda:
+        "../../envs/report.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        settings=plan.settings("views"),
+        code=plan.code("views"),
+    shell:
+        "python -m pipeline figures views --settings {params.settings:q}"
+        " --out {output} > {log} 2>&1"
 
 
 rule overlays:

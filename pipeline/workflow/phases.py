@@ -268,6 +268,8 @@ STEPS: dict[str, Step] = {
     "finetuning": Step("results", "results/figures/mpt_finetuning.png",
                        "pipeline.evaluation.finetuning", _finetuning,
                        edges=lambda params, job: finetuned(params)),
+    "views": Step("results", "results/figures/virtual_views.png", "pipeline.synthesis.views_plot",
+                  lambda params: iter(())),  # made when asked for
     "overlays": Step("results", "results/figures/overlays.png", "pipeline.evaluation.overlays",
                      once, _drawn, lambda params, job: [overlaid(params),
                                                         protocol_records(params, job)]),

@@ -21,10 +21,13 @@ def written(folder: Path, name: str, errors: list[float]) -> Path:
 
 
 def test_the_last_scores_are_told_by_run_and_seed(tmp_path: Path, capsys) -> None:
-    metrics = {f"{run}/seed{seed}": written(tmp_path, f"{run}{seed}", [200.0, level + seed])
+    metrics = [written(tmp_path, f"{run}{seed}", [200.0, level + seed])
                for run, level in (("a", 80.0), ("b", 120.0), ("c", 150.0))
-               for seed in (0, 1)}  # fmt: skip
-    draw({"rows": ROWS}, metrics, tmp_path / "out.png")
+               for seed in (0, 1)]  # fmt: skip
+    settings = {"rows": ROWS, "seeds": [0, 1]}
+    with pytest.raises(InputError, match="saw 5 files, expected 3 rows x 2 seeds"):
+        draw(settings, metrics[1:], tmp_path / "out.png")
+    draw(settings, metrics, tmp_path / "out.png")
     said = capsys.readouterr().out
     assert '"with pre-training, 100 %": [80.0, 81.0]' in said
     assert '"with pre-training, 5 %": [120.0, 121.0]' in said

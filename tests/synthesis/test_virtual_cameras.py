@@ -2,8 +2,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
+from scipy import ndimage
 
 from pipeline.errors import InputError
+from pipeline.synthesis.views_plot import draw
 from pipeline.synthesis.virtual_cameras import (
     choose_views,
     interpolate,
@@ -114,3 +117,14 @@ def test_bad_tables_are_refused(camera_table):
         read_cameras(camera_table[:1] * 2)
     with pytest.raises(InputError, match="unit length"):
         read_cameras([camera_table[0] | {"quaternion": [1, 1, 0, 0]}])
+
+
+def test_plot_shows_four_cameras_and_four_between_them(camera_table, tmp_path):
+    draw({"cameras": camera_table}, tmp_path / "views.png")
+    picture = imread(tmp_path / "views.png")[..., :3]
+    left = picture[:, : int(0.64 * picture.shape[1])]  # without the legend
+    square = {"black": (0, 0, 0), "green": (0, 128 / 255, 0)}
+    for colour, rgb in square.items():
+        near = (np.abs(left - np.array(rgb)) < 0.02).all(-1)
+        filled = ndimage.binary_erosion(near, np.ones((6, 6)))  # markers, no lines or letters
+        assert ndimage.label(filled)[1] == 4, colour
