@@ -30,6 +30,7 @@ VERBS = {
     "train": "pipeline.train",
     "evaluate": "pipeline.evaluation.evaluate",
     "table": "pipeline.evaluation.tables",
+    "claims": "pipeline.evaluation.claims",
     "figures": "pipeline.evaluation.figures",
     "contact-sheet": "pipeline.rendering.contact_sheet",
     "report": "pipeline.evaluation.report",

@@ -195,9 +195,15 @@ def check_tables(tree: dict) -> None:
         if not TABLE_NAME.fullmatch(table):
             raise Refused(path, repr(table), "a name of letters, digits and _, one folder before")
         methods = [row["method"] for row in content["rows"]]
+        measured = [row["method"] for row in content["rows"] if row["run"]]
         for method in methods:
             if methods.count(method) > 1:
                 raise Refused(f"{path}.rows", f"two rows {method!r}", "a method of its own each")
+        for index, claim in enumerate(content.get("claims", [])):
+            for role in ("better", "worse"):
+                if claim[role] not in measured:
+                    where = f"{path}.claims[{index}].{role}"
+                    raise Refused(where, repr(claim[role]), one_of(measured, claim[role]))
         if not content["seeds"] or len(set(content["seeds"])) < len(content["seeds"]):
             raise Refused(f"{path}.seeds", content["seeds"], "different whole numbers")
         for index, column in enumerate(content["columns"]):

@@ -96,7 +96,15 @@ def table(params: Params, job: Job) -> dict:
         for row, run in zip(content["rows"], params.rows[job["table"]], strict=True)
     ]
     place = {key: params.tree[key] for key in ("scale", "source")}
-    return {**content, "rows": rows, **place}
+    shown = {k: v for k, v in content.items() if k != "claims"}
+    return {**shown, "rows": rows, **place}
+
+
+def claims(params: Params, job: Job) -> dict:
+    """Return a table's rows, its claims and the resamples of their intervals."""
+    own = params.tree["tables"][job["table"]].get("claims", [])
+    bootstrap = params.tree["evaluation"]["bootstrap"]
+    return {**table(params, job), "claims": own, "bootstrap": bootstrap}
 
 
 def overlays(params: Params, job: Job) -> dict:
@@ -160,6 +168,7 @@ SETTINGS: dict[str, Callable[[Params, Job], dict]] = {
     "train": train,
     "evaluate": evaluate,
     "table": table,
+    "claims": claims,
     "metrics": nothing,
     "curves": curves,
     "finetuning": finetuning,

@@ -230,6 +230,15 @@ class Quoted:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """That one row of a table beats another; both are given by their method."""
+
+    claim: str
+    better: str
+    worse: str
+
+
+@dataclass(frozen=True)
 class Table:
     """One table: rows are variants of runs, columns are metrics under a protocol.
 
@@ -242,6 +251,7 @@ class Table:
     rows: list[Row]
     seeds: list[Count] | None = None
     quoted: Quoted | None = None
+    claims: list[Claim] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

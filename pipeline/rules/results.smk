@@ -52,6 +52,27 @@ rule table:
         " --out {output.csv} --summary {output.summary} > {log} 2>&1"
 
 
+rule claims:
+    input:
+        metrics=plan.table_metrics,
+    output:
+        csv="results/{table}.claims.csv",
+        markdown="results/{table}.claims.md",
+    log:
+        "logs/claims/{table}.log",
+    benchmark:
+        "logs/benchmarks/claims/{table}.tsv"
+    localrule: True
+    conda:
+        "../../envs/report.yaml"
+    params:
+        settings=plan.settings("claims"),
+        code=plan.code("claims"),
+    shell:
+        "python -m pipeline claims --settings {params.settings:q} --metrics {input.metrics}"
+        " --out {output.csv} > {log} 2>&1"
+
+
 rule tables:
     input:
         expand("results/{table}.csv", table=plan.params.tree["tables"]),

@@ -107,6 +107,11 @@ def pair_records(params: Params, pairs: str) -> list[str]:
     return params.tree["synthesis"]["hand_pairs"][pairs]["records"]
 
 
+def claimed(params: Params) -> list[str]:
+    """Return the targets whose rows claim to beat each other."""
+    return [name for name in params.targets if params.tree["tables"][name].get("claims")]
+
+
 def _demo(params: Params) -> Jobs:
     if params.tree["source"] == "demo":
         yield from ({"dataset": name} for name in sources(params))
@@ -261,6 +266,8 @@ STEPS: dict[str, Step] = {
                      _evaluations, _measuring, protocol_records),
     "table": Step("results", "results/{table}.csv", "table",
                   _each("table", lambda params: params.targets)),
+    "claims": Step("results", "results/{table}.claims.csv", "claims",
+                   _each("table", claimed)),
     "metrics": Step("results", "results/metrics.json", "pipeline.workflow.summary", once,
                     edges=lambda params, job: params.targets),
     "curves": Step("results", "results/figures/curves.png", "pipeline.evaluation.curves", once,

@@ -213,6 +213,8 @@ def test_base_that_leads_back_is_refused() -> None:
         (lambda c: change(c, "evaluation.protocols.pw3d", "pw3d_test"), "an unknown protocol"),
         (lambda c: change(c, "figures.curves", ["resnet"]), "figures.curves: saw 'resnet'"),
         (lambda c: change(c, "tables.table1.seeds", [1, 1]), "tables.table1.seeds: saw [1, 1]"),
+        (lambda c: change(c, "tables.claims/mpt.claims", [
+            {"claim": "a", "better": "MPT", "worse": "Mean"}]), "claims[0].worse: saw 'Mean'"),
         (lambda c: c | {"targets": ["table1", "table99"]}, "targets[1]: saw 'table99', expected"),
         (lambda c: change(c, "tables.pymaf/table6.columns", [{"protocol": "h36m_p2",
             "metrics": ["mpjpe"]}]), "tables.pymaf/table6.rows[0].reference: saw {'initial_feat"),

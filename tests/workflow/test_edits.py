@@ -242,3 +242,9 @@ def test_table_that_becomes_a_target(workspace: Edited) -> None:
     metrics = "results/metrics/pymaf-feedback=grid/seed1/h36m_p1.json"
     expected = {run, metrics, "results/folder/other.csv"}
     assert workspace.rerun() == expected | TABLE - {"results/table1.csv"}
+
+
+def test_claims_of_a_target(workspace: Edited) -> None:
+    claim = {"claim": "it learns", "better": "PyMAF", "worse": "Mean pose"}
+    workspace.put("tables.table1.claims", [claim])
+    assert workspace.rerun() == {"results/table1.claims.csv"}
