@@ -55,7 +55,8 @@ def main(args: argparse.Namespace) -> None:
     network = build_network(settings["network"], assets).to(device)
     checkpoints.load_into(network, args.weights)
     eval_settings = {"image_size": settings["network"]["image_size"],
-                     "batch_size": settings["batch_size"], "raw": args.raw}  # fmt: skip
+                     "batch_size": settings["batch_size"], "raw": args.raw,
+                     "test_time": settings.get("test_time")}  # fmt: skip
     measure = importlib.import_module(protocol.module).measure
     measured = measure(Task(network, args.records, protocol, assets, eval_settings, device))
     per_sample = {k: np.round(v, 4).tolist() for k, v in measured.per_sample.items()}

@@ -1,5 +1,6 @@
 """Errors of predicted hands on FreiHAND's evaluation images."""
 
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -9,6 +10,7 @@ from pipeline.body.hands import right_hand
 from pipeline.errors import InputError
 from pipeline.evaluation import hands
 from pipeline.evaluation.predictions import Measured, Task
+from pipeline.evaluation.test_time import Averaged
 
 MILLIMETRES = ("pa_mpjpe", "pa_mpvpe")
 
@@ -31,6 +33,8 @@ def measure(task: Task) -> Measured:
     if vertices is None or records.joint_set != protocol.joint_set or np.isnan(vertices).any():
         raise InputError(records.path, "hand_vertices", "rows without a mesh",
                          "records of hands, converted with vertices: true")  # fmt: skip
+    if protocol.test_time:
+        task = replace(task, network=Averaged(task.network, task.settings["test_time"]))
     for piece, _, predicted in task.predictions():
         mesh = predicted["vertices"].double().numpy()
         if mesh.shape[1:] != vertices.shape[1:]:

@@ -25,6 +25,8 @@ class HandProtocol:
         alignment: how each sample is aligned, in words.
         metrics: what is reported, in this order.
         module: where its `measure` is.
+        test_time: whether predictions of turned and scaled images are averaged, by the section
+            `evaluation.test_time`.
     """
 
     name: str
@@ -37,12 +39,27 @@ class HandProtocol:
     alignment: str
     metrics: tuple[str, ...]
     module: str
+    test_time: bool = False
 
     def describe(self) -> dict:
         """The object as plain values, for metrics files."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
 
 
+_FREIHAND = {
+    "version": 1,
+    "dataset": "freihand",
+    "frames": "evaluation, 3,960 images",
+    "joint_set": "freihand21",
+    "regressor": "MANO's from the predicted mesh, and five of its vertices",
+    "tips": "freihand",
+    "metrics": ("pa_mpvpe", "pa_mpjpe", "f_5", "f_15"),
+    "module": "pipeline.evaluation.freihand",
+}
+_ALIGNED = (
+    "joints and vertices separately: scale, translation and orthogonal Procrustes, "
+    "reflections not excluded; "
+)
 _SSP3D = {
     "version": 1,
     "dataset": "ssp3d",
@@ -58,18 +75,13 @@ OVERLAPS = ("miou_pooled", "miou_mean")
 SHAPE_PROTOCOLS: dict[str, HandProtocol | ImageProtocol] = {
     p.name: p
     for p in (
+        HandProtocol("freihand", alignment=_ALIGNED + "no test-time augmentation", **_FREIHAND),
         HandProtocol(
-            "freihand",
-            version=1,
-            dataset="freihand",
-            frames="evaluation, 3,960 images",
-            joint_set="freihand21",
-            regressor="MANO's from the predicted mesh, and five of its vertices",
-            tips="freihand",
-            alignment="joints and vertices separately: scale, translation and orthogonal "
-            "Procrustes, reflections not excluded; no test-time augmentation",
-            metrics=("pa_mpvpe", "pa_mpjpe", "f_5", "f_15"),
-            module="pipeline.evaluation.freihand",
+            "freihand_test_time",
+            alignment=_ALIGNED + "meshes of turned and scaled images, aligned likewise to that "
+            "of the image as it is, averaged before",
+            test_time=True,
+            **_FREIHAND,
         ),
         ImageProtocol("ssp3d", metrics=(*OVERLAPS, "pve_t_sc"), **_SSP3D),
         ImageProtocol("ssp3d_silhouette", metrics=OVERLAPS, **_SSP3D),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from pipeline.evaluation.protocols import PROTOCOLS
 from pipeline.params.resolve import Params
 from pipeline.params.runs import PASSIVE, influences
 
@@ -78,7 +79,9 @@ def evaluate(params: Params, job: Job) -> dict:
     """Return the network, the protocol and how it is measured."""
     run = params.runs[f"finetune/{job['run']}"]
     evaluation = params.tree["evaluation"]
+    averaged = getattr(PROTOCOLS[job["protocol"]], "test_time", False)
     return {
+        **({"test_time": evaluation["test_time"]} if averaged else {}),
         "run": run.name,
         "seed": int(job["seed"]),
         "network": run.settings["network"],

@@ -175,12 +175,21 @@ class Training:
 
 
 @dataclass(frozen=True)
+class TestTime:
+    """Turns and scales of an image over which the protocols that say so average meshes."""
+
+    scales: list[Annotated[float, Range(0.1)]]
+    rotations_deg: list[Annotated[float, Range(-180, 180)]]
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Which records each protocol reads, how they are gone through, the seeds of all tables."""
 
     batch_size: Positive
     bootstrap: Positive
     seeds: list[Count]
+    test_time: TestTime
     protocols: dict[str, str]
 
 
