@@ -177,7 +177,8 @@ def gather(assets: BodyAssets, batch: int, device: str) -> None:
         columns = torch.tensor([position[int(vertex)] for vertex in ids])
         index = torch.stack([torch.arange(len(ids)), columns])
         size = (len(ids), len(previous))
-        matrix = torch.sparse_coo_tensor(index, torch.ones(len(ids)), size)
+        ones = torch.ones(len(ids))
+        matrix = torch.sparse_coo_tensor(index, ones, size, check_invariants=True)
         selections.append(matrix.coalesce().to(device))
         previous = ids
     ids = torch.as_tensor(assets.levels[2], device=device)

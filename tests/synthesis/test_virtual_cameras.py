@@ -17,6 +17,8 @@ from pipeline.synthesis.virtual_cameras import (
 
 ORIGIN = torch.zeros(4, 1, 3, dtype=torch.float64)
 EVERY = torch.arange(4)
+# Pixels of the world point (0.3, -0.2, 0.9) m, worked from the published quaternions alone.
+GOLDEN = [[367.9227, 439.2312], [611.8664, 419.4644], [568.3991, 366.7839], [643.9223, 377.3493]]
 
 
 @pytest.fixture
@@ -41,6 +43,12 @@ def test_extrinsics_are_those_of_pose2mesh(cameras):
     assert np.abs(cameras.rotation @ cameras.rotation.transpose(0, 2, 1) - np.eye(3)).max() < 1e-6
     assert np.allclose(np.linalg.det(cameras.rotation), 1)
     assert np.abs(np.rad2deg(cameras.azimuth()) - [69.6, -70.9, 109.5, -115.7]).max() < 0.1
+
+
+def test_a_point_worked_by_hand_from_the_published_numbers(cameras):
+    point = torch.tensor([[[0.3, -0.2, 0.9]]], dtype=torch.float64).expand(4, 1, 3)
+    known = torch.tensor(GOLDEN, dtype=torch.float64)
+    assert (project(point, cameras, EVERY)[:, 0] - known).abs().max() < 1e-3
 
 
 def test_projection_by_hand(cameras):
