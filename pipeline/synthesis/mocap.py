@@ -12,9 +12,8 @@ the recording's z-up world, `betas` (N, 10) float32, `gender`, `dataset`, `seque
 import argparse
 import hashlib
 import json
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,12 +28,13 @@ from pipeline.synthesis.amass_files import (
     Motion,
     canonical_name,
     find_motions,
-    read_frames,
     sample_frames,
 )
+from pipeline.synthesis.mocap_shards import Rows, Task, read_shards, shard_folder
 
 SCHEMA_VERSION = 1
 TRAIN, VALIDATION = 0, 1
+SHARD = 64
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--settings", type=json.loads, required=True, help="section mocap and seed"
     )
     parser.add_argument("--workers", type=int, default=1, help="files read at once")
+    parser.add_argument(
+        "--shard",
+        type=int,
+        default=SHARD,
+        help=f"motions read between two savings for a killed run; changes no result ({SHARD})",
+    )
     parser.add_argument("--out", type=Path, required=True)
 
 
@@ -81,8 +87,18 @@ def main(args: argparse.Namespace) -> None:
         "files_left_out": json.dumps(left_out, sort_keys=True),
         "frames": "axis-angle in radians; global orientation in the recording's z-up world",
     }
-    with atomic(args.out) as part, h5py.File(part, "w") as file:
-        write(file, motions, sample, args.workers)
+    with (
+        shard_folder(args.out, _mark(attributes, motions, args.shard)) as folder,
+        atomic(args.out) as part,
+        h5py.File(part, "w") as file,
+    ):
+
+        def read(tasks: list[Task]) -> Iterator[Rows]:
+            shards = read_shards(tasks, folder, args.shard, args.workers)
+            label = f"shards of {args.shard} motions"
+            return progress(shards, -(-len(tasks) // args.shard), label)
+
+        write(file, motions, sample, read)
         file.attrs.update(attributes)
     _report(motions, sample, left_out, settings["count"])
 
@@ -151,8 +167,20 @@ def subset(order: np.ndarray, split: np.ndarray, percent: float) -> np.ndarray:
     return (split == VALIDATION) | (order < limit)
 
 
-def write(file: h5py.File, motions: list[Motion], sample: Sample, workers: int) -> None:
-    """Write the sampled frames and the tables of motions."""
+def write(
+    file: h5py.File,
+    motions: list[Motion],
+    sample: Sample,
+    read: Callable[[list[Task]], Iterator[Rows]],
+) -> None:
+    """Write the sampled frames and the tables of motions.
+
+    Args:
+        file: open for writing.
+        motions: all motions.
+        sample: the rows.
+        read: yields the rows of consecutive motions, see `read_shards`.
+    """
     names = sorted({motion.dataset for motion in motions})
     dataset = np.array([names.index(motion.dataset) for motion in motions], np.uint8)
     rows = {
@@ -175,14 +203,19 @@ def write(file: h5py.File, motions: list[Motion], sample: Sample, workers: int) 
         )
     rates = np.array([motion.rate for motion in motions])
     file.create_dataset("sequences/rate", data=rates, track_times=False)
-    _write_poses(file, motions, sample, workers)
+    _write_poses(file, motions, sample, read)
 
 
-def _write_poses(file: h5py.File, motions: list[Motion], sample: Sample, workers: int) -> None:
+def _write_poses(
+    file: h5py.File,
+    motions: list[Motion],
+    sample: Sample,
+    read: Callable[[list[Task]], Iterator[Rows]],
+) -> None:
     total = len(sample.motion)
-    pose = file.create_dataset("pose", (total, 66), np.float32, track_times=False)
-    betas = file.create_dataset("betas", (total, 10), np.float32, track_times=False)
-    gender = file.create_dataset("gender", (total,), np.uint8, track_times=False)
+    file.create_dataset("pose", (total, 66), np.float32, track_times=False)
+    file.create_dataset("betas", (total, 10), np.float32, track_times=False)
+    file.create_dataset("gender", (total,), np.uint8, track_times=False)
     counts = np.bincount(sample.motion, minlength=len(motions))
     ends = np.cumsum(counts)
     tasks = [
@@ -191,26 +224,11 @@ def _write_poses(file: h5py.File, motions: list[Motion], sample: Sample, workers
         if count
     ]
     start = 0
-    for values in progress(_read_ahead(tasks, workers), len(tasks), "motions"):
-        rows = slice(start, start + len(values[0]))
-        pose[rows], betas[rows], gender[rows] = values
+    for shard in read(tasks):
+        rows = slice(start, start + len(shard["gender"]))
+        for name, values in shard.items():
+            file[name][rows] = values
         start = rows.stop
-
-
-def _read_ahead(tasks: list[tuple[Motion, np.ndarray]], workers: int) -> Iterator[tuple]:
-    """Yield the frames of each task in order, a few files ahead; unpacking frees the GIL."""
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque = deque()
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(read_frames, *task))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _held_out(motions: list[Motion], hold_out: list[str]) -> np.ndarray:
@@ -230,6 +248,13 @@ def _listing_hash(motions: list[Motion]) -> str:
     """Return a hash of the files' names and sizes."""
     lines = [f"{motion.name}\t{motion.path.stat().st_size}\n" for motion in motions]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _mark(attributes: Mapping, motions: list[Motion], shard: int) -> str:
+    """Return a hash of all that decides the rows of a shard, files changed meanwhile included."""
+    times = [motion.path.stat().st_mtime_ns for motion in motions]
+    text = json.dumps([dict(attributes), _listing_hash(motions), times, shard], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _report(motions: list[Motion], sample: Sample, left_out: Counter, count: int) -> None:

@@ -1,4 +1,10 @@
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import h5py
 import numpy as np
@@ -96,6 +102,57 @@ def test_the_verb_samples_and_counts(raw, tmp_path, capsys):
     assert not data["betas"][data["split"] == VALIDATION].any()  # SMPL-X shapes are not SMPL's
     assert data["betas"][data["split"] == TRAIN].all()
     assert "fewer than count" in capsys.readouterr().out
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(raw, tmp_path, capsys):
+    for number in range(150):
+        save(raw / f"CMU/03/03_{number:03d}_poses.npz", smplh(40, seed=number))
+    whole, out = tmp_path / "whole.h5", tmp_path / "killed.h5"
+    assert run(raw, whole) == 0
+    command = [sys.executable, "-m", "pipeline", "mocap", "--raw", str(raw), "--shard", "1",
+               "--settings", json.dumps(SETTINGS), "--out", str(out)]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    shards, deadline = tmp_path / "killed.h5.shards", time.monotonic() + 120
+    while len(list(shards.glob("*.npz"))) < 5:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and not out.exists()
+    left = sorted(shards.glob("*.npz"))
+    left[-1].write_bytes(left[-1].read_bytes()[:100])  # as a full disk may leave it
+    capsys.readouterr()
+    assert main(command[3:]) == 0
+    assert f"resuming after {len(left) - 1} of " in capsys.readouterr().out
+    assert out.read_bytes() == whole.read_bytes()
+    assert not shards.exists() and not list(tmp_path.glob("*.part"))
+
+
+def test_shards_of_other_settings_or_files_are_not_taken_up(raw, tmp_path, monkeypatch, capsys):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "mocap.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr("h5py.Dataset.__setitem__", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(raw, out)
+    kept = tmp_path / "mocap.h5.shards"
+    copy = shutil.copytree(kept, tmp_path / "copy")
+    for change, changes in ((None, {}), (None, {"seed": 1}), ("touch", {})):
+        shutil.copytree(copy, kept, dirs_exist_ok=True)
+        if change:
+            os.utime(raw / "CMU/01/01_01_poses.npz")
+        capsys.readouterr()
+        assert run(raw, out, **changes) == 0
+        assert ("resuming" in capsys.readouterr().out) == (not change and not changes)
+
+
+def test_a_damaged_file_leaves_no_shards(raw, tmp_path):
+    poses = smplh(300, 60.0)["poses"]
+    poses[:] = np.nan
+    save(raw / "CMU/01/01_02_poses.npz", smplh(300, 60.0, poses=poses))
+    assert run(raw, tmp_path / "mocap.h5") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["amass"]
 
 
 def test_same_bytes_for_any_number_of_workers(raw, tmp_path):
