@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch import nn
 
 from pipeline.synthesis.heatmap_tokens import dense_tokens, patch_tokens
 from pipeline.synthesis.heatmaps import heatmaps
@@ -34,6 +35,13 @@ def full_grid(keypoints: np.ndarray, dtype: type = np.float64) -> np.ndarray:
     for joint, (mu_x, mu_y) in enumerate(keypoints.astype(dtype)):
         maps[joint] = np.exp(-((x - mu_x) ** 2 + (y - mu_y) ** 2) / dtype(SIGMA**2))
     return maps
+
+
+def full_grid_torch(keypoints: torch.Tensor) -> torch.Tensor:
+    """Return the maps of a batch over the full grid, as most would write it."""
+    cells = torch.arange(SIZE, device=keypoints.device) + 0.5
+    x, y = keypoints[..., 0, None, None], keypoints[..., 1, None, None]
+    return torch.exp(-((cells - x) ** 2 + (cells[:, None] - y) ** 2) / SIGMA**2)
 
 
 def measure(cases: dict[str, Callable], samples: dict[str, int], repeats: int, sync: Callable):
@@ -60,15 +68,20 @@ def measure(cases: dict[str, Callable], samples: dict[str, int], repeats: int, s
 def synthesis(keypoints: torch.Tensor, amplitude: torch.Tensor, repeats: int, sync: Callable):
     batch = len(keypoints)
     buffer = torch.empty(batch, JOINTS, SIZE, SIZE, device=keypoints.device)
+    half = torch.empty_like(buffer, dtype=torch.bfloat16)
     points = keypoints[:4].cpu().numpy()
     cases = {
         "full grid, numpy float64, sample by sample": lambda: [full_grid(p) for p in points],
         "full grid, numpy float32, sample by sample": lambda: [
             full_grid(p, np.float32) for p in points
         ],
+        "full grid, torch": lambda: full_grid_torch(keypoints),
         "separable, fresh memory": lambda: heatmaps(keypoints, amplitude, SIZE, SIGMA),
         "separable, reused memory": lambda: heatmaps(
             keypoints, amplitude, SIZE, SIGMA, out=buffer
+        ),
+        "separable, reused memory, bfloat16": lambda: heatmaps(
+            keypoints, amplitude, SIZE, SIGMA, out=half
         ),
         "floor: storing the result": lambda: buffer.fill_(0.5),
     }
@@ -89,6 +102,12 @@ def tokens(
     buffer = torch.empty(batch, JOINTS, SIZE, SIZE, device=device)
     upstream = torch.randn(batch, (SIZE // PATCH) ** 2, width, device=device)
 
+    def plain(convention):
+        maps = full_grid_torch(keypoints)
+        return nn.functional.linear(
+            nn.functional.unfold(maps, PATCH, stride=PATCH).transpose(1, 2), weight, bias
+        )
+
     def dense(convention):
         maps = heatmaps(keypoints, amplitude, SIZE, SIGMA, convention, out=buffer)
         return dense_tokens(maps, weight, bias, PATCH)
@@ -107,7 +126,12 @@ def tokens(
         difference = (forward(dense, convention) - forward(fused, convention)).abs().max()
         print(f"tokens, {convention}, width {width}; largest difference {difference:.1e}")
         for name, run in (("forward", forward), ("forward + backward", both)):
-            cases = {
+            cases = {}
+            if convention == "mpt":
+                cases[f"full grid, unfold, linear, {name}"] = functools.partial(
+                    run, plain, convention
+                )
+            cases |= {
                 f"dense, {name}": functools.partial(run, dense, convention),
                 f"fused, {name}": functools.partial(run, fused, convention),
             }
