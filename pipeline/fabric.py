@@ -1,6 +1,5 @@
 """Device, strategy and precision of a training, as Lightning Fabric takes them."""
 
-import importlib.util
 import platform
 from pathlib import Path
 
@@ -9,10 +8,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
 
 from pipeline.errors import InputError
+from pipeline.sharding import STAGES, check_sharding, sharded_strategy
 
 PRECISIONS = {"auto": None, "32": "32-true", "bf16-mixed": "bf16-mixed", "16-mixed": "16-mixed"}
-
-STRATEGIES = ("auto", "ddp", "deepspeed", "deepspeed_stage_1", "deepspeed_stage_2")
+STRATEGIES = ("auto", "ddp", *STAGES)
 
 
 class Autocast(MixedPrecision):
@@ -46,36 +45,23 @@ def build_fabric(settings: dict) -> Fabric:
         expected = f"at most the {torch.cuda.device_count()} GPUs that this process may use"
         raise InputError("training", "devices", settings["devices"], expected)
     device = "cuda" if cuda else "cpu"
-    check_strategy(settings, device)
     precision = resolve_precision(str(settings["precision"]), device)
+    strategy = settings["strategy"]
+    if strategy not in STRATEGIES:
+        raise InputError("training", "strategy", strategy, " or ".join(STRATEGIES))
+    if strategy in STAGES:
+        check_sharding(settings, device, precision)
+        strategy = sharded_strategy(settings)
     torch.set_float32_matmul_precision("high" if cuda else "highest")
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     mixed = precision != "32-true"
     return Fabric(
         accelerator=device,
         devices=settings["devices"],
-        strategy=settings["strategy"],
+        strategy=strategy,
         precision=None if mixed else precision,
         plugins=[Autocast(precision, device)] if mixed else None,
     )
-
-
-def check_strategy(settings: dict, device: str) -> None:
-    """Refuse a strategy that is unknown or that this machine cannot follow.
-
-    Raises:
-        InputError: if so.
-    """
-    name = settings["strategy"]
-    if name not in STRATEGIES:
-        raise InputError("training", "strategy", name, " or ".join(STRATEGIES))
-    if not name.startswith("deepspeed"):
-        return
-    if importlib.util.find_spec("deepspeed") is None:
-        expected = "the package deepspeed (pip install deepspeed), or auto or ddp"
-        raise InputError("training", "strategy", f"{name}, which is not installed", expected)
-    if device == "cpu":
-        raise InputError("training", "strategy", f"{name} on a CPU", "GPUs, or auto or ddp")
 
 
 def resolve_precision(name: str, device: str) -> str:

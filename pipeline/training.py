@@ -25,6 +25,7 @@ from pipeline.pieces import label_shares, split
 from pipeline.resume import CheckpointFolder
 from pipeline.schedules import build_optimizer, check_schedule, learning_rate
 from pipeline.seeding import torch_generator
+from pipeline.sharding import is_sharded, load_optimizer_state, optimizer_state
 
 READ_EVERY = 20  # steps between two reads of the losses from an accelerator
 
@@ -170,7 +171,7 @@ class _Loop:
         if state is None:
             return
         self.network.load_state_dict(state["weights"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer_state(self.optimizer, self.fabric, state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["precision"])
         self.history.restore(state["history"])
         self.done, self.best, self.validation = state["step"], state["best"], state["validation"]
@@ -231,7 +232,7 @@ class _Loop:
                 self.fabric.backward(sum(terms.values()))
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + term.detach().float()
-        if self.settings["clip_norm"] is not None:
+        if self.settings["clip_norm"] is not None and not is_sharded(self.fabric.strategy):
             self.fabric.clip_gradients(
                 self.module, self.optimizer, max_norm=self.settings["clip_norm"],
                 error_if_nonfinite=False,
@@ -255,8 +256,9 @@ class _Loop:
         if self.done % self.settings["checkpoint_every"] == 0 or last:
             self._read_history()
             self._check_weights()
+            state = self._state()
             if self.fabric.is_global_zero:
-                self.folder.save(self.done, self._state())
+                self.folder.save(self.done, state)
 
     def _validate(self) -> None:
         self.validation = _scores(self.objective)
@@ -284,7 +286,7 @@ class _Loop:
         return {
             "step": self.done,
             "weights": self._weights(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer_state(self.optimizer, self.fabric),
             "precision": self.fabric.strategy.precision.state_dict(),
             "history": self.history.state(),
             "best": self.best,

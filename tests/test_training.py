@@ -6,6 +6,7 @@ import torch
 from pipeline.errors import InputError
 from pipeline.fabric import Autocast, resolve_precision
 from pipeline.history import History, duration, progress_line
+from pipeline.sharding import check_sharding
 from tests.tiny_training import SETTINGS, TinyObjective, train
 
 
@@ -150,10 +151,30 @@ def test_contradictions_are_refused(tmp_path, changes, objective, message):
 
 @pytest.mark.parametrize("there, message", [(None, "not installed"), (object(), "on a CPU")])
 def test_deepspeed_is_refused_where_it_cannot_run(tmp_path, monkeypatch, there, message):
-    monkeypatch.setattr("pipeline.fabric.importlib.util.find_spec", lambda name: there)
+    monkeypatch.setattr("pipeline.sharding.importlib.util.find_spec", lambda name: there)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InputError, match=f"strategy: saw deepspeed_stage_2.* {message}"):
         run(tmp_path, strategy="deepspeed_stage_2")
+
+
+def test_deepspeed_refuses_what_it_would_do_otherwise(monkeypatch):
+    monkeypatch.setattr("pipeline.sharding.importlib.util.find_spec", lambda name: object())
+    settings = SETTINGS | {"strategy": "deepspeed"}
+    check_sharding(settings, "cuda", "32-true")
+    with pytest.raises(InputError, match="bf16-mixed with deepspeed"):
+        check_sharding(settings, "cuda", "bf16-mixed")
+    with pytest.raises(InputError, match="accumulate: saw 2"):
+        check_sharding(settings | {"accumulate": 2}, "cuda", "32-true")
+
+
+@pytest.mark.gpu
+def test_deepspeed_equals_the_plain_loop(tmp_path):
+    pytest.importorskip("deepspeed")
+    plain = {"dropout": 0.0, "norm": False}
+    first, _ = run(tmp_path, "a", network=plain, precision="32")
+    sharded = {"strategy": "deepspeed_stage_2", "precision": "32", "network": plain}
+    second, _ = run(tmp_path, "b", **sharded)
+    assert torch.allclose(first.network[0].weight, second.network[0].weight, atol=1e-5)
 
 
 def test_history_rows_are_bounded_means():
