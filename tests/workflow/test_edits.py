@@ -150,6 +150,7 @@ def test_keys_that_change_no_result(workspace: Edited) -> None:
     workspace.put("training.workers", 3)
     workspace.put("training.threads", 2)
     workspace.put("training.checkpoint_every", 17)
+    workspace.put("training.checkpoint_activations", True)
     assert workspace.rerun() == set()
 
 
