@@ -9,6 +9,7 @@ from torch import Tensor
 from pipeline.errors import InputError
 
 ROWS = 1000  # history.csv holds at most this many, each the mean over its steps
+NORM = "grad_norm"  # of each step, before clipping; no loss
 FINAL = 100  # final losses are means over at most this many last steps, and a tenth of all
 
 
@@ -29,23 +30,24 @@ class History:
         self.steps, self.period = steps, period
         self.window = -(-steps // ROWS)
         self.names: list[str] = []
-        self.rows: list[list[float]] = []  # [step, lr, each term], means over a window
+        self.rows: list[list[float]] = []  # [step, lr, each term, norm], means over a window
         self.open: list[list[float]] = []  # steps of the window that is not full
         self.last: list[list[float]] = []  # steps that the final losses are taken over
         self._pending: list[tuple[int, float, Tensor]] = []
 
-    def add(self, step: int, lr: float, terms: dict[str, Tensor]) -> bool:
-        """Take the terms of a step (0-based); return whether `read` is due."""
+    def add(self, step: int, lr: float, terms: dict[str, Tensor], norm: Tensor) -> bool:
+        """Take the terms and the gradient's norm of a step (0-based); return if `read` is due."""
         names = list(terms)
         if not self.names:
             self.names = names
         if names != self.names:
             raise ValueError(f"loss terms changed from {self.names} to {names} at step {step + 1}")
-        self._pending.append((step, lr, torch.stack([t.detach().float() for t in terms.values()])))
+        values = [*terms.values(), norm.to(next(iter(terms.values())).device)]
+        self._pending.append((step, lr, torch.stack([v.detach().float() for v in values])))
         return len(self._pending) >= self.period or step + 1 == self.steps
 
     def pending(self) -> Tensor | None:
-        """Return the terms not yet read, (steps, terms), for an average over processes."""
+        """Return what is not yet read, (steps, terms + 1), for an average over processes."""
         return torch.stack([terms for _, _, terms in self._pending]) if self._pending else None
 
     def read(self, values: Tensor | None) -> None:
@@ -57,7 +59,7 @@ class History:
         if values is None:
             return
         for (step, lr, _), row in zip(self._pending, values.double().tolist(), strict=True):
-            for name, value in zip(self.names, row, strict=True):
+            for name, value in zip(self.names, row, strict=False):  # a norm may be infinite
                 if not -float("inf") < value < float("inf"):
                     expected = "a finite loss; try a lower lr or a clip_norm"
                     raise InputError(f"step {step + 1}", f"loss {name}", value, expected)
@@ -71,17 +73,21 @@ class History:
             self.rows.append([row[0], *_means(self.open)[1:]])
             self.open = []
 
+    def loss(self) -> float:
+        """Return the sum of the terms of the newest step that is read."""
+        return sum(self.last[-1][2:-1])
+
     def final(self) -> dict[str, float]:
-        """Return the mean of each term, and of their sum, over the last steps."""
+        """Return the mean of each term, of their sum, and of the norm, over the last steps."""
         if not self.last:
             return {}
-        terms = dict(zip(self.names, _means(self.last)[2:], strict=True))
-        return {"loss": sum(terms.values()), **terms}
+        *terms, norm = _means(self.last)[2:]
+        return {"loss": sum(terms), **dict(zip(self.names, terms, strict=True)), NORM: norm}
 
     def table(self) -> tuple[list[str], list[list[float]]]:
         """Return header and rows of history.csv."""
-        rows = [[int(step), lr, sum(terms), *terms] for step, lr, *terms in self.rows]
-        return ["step", "lr", "loss", *self.names], rows
+        rows = [[int(step), lr, sum(terms), *terms, norm] for step, lr, *terms, norm in self.rows]
+        return ["step", "lr", "loss", *self.names, NORM], rows
 
     def state(self) -> dict:
         """Return what a checkpoint has to hold."""

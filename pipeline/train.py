@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import math
+import sys
 from pathlib import Path
 
 from pipeline import files
@@ -86,6 +88,8 @@ def run(settings: dict, sources: Sources, inputs: dict, args: argparse.Namespace
         outcome = fit(objective, settings["training"], settings["seed"], folder)
         if first:
             write_outputs(args.out, args.settings, objective.network, outcome)
+            if warning := selection_note(args.settings).get("warning"):
+                print(f"warning: {warning}", file=sys.stderr, flush=True)
             folder.remove()
     finally:
         if first:
@@ -100,6 +104,7 @@ def write_outputs(out: Path, settings: dict, network: object, outcome: object) -
     metrics = {
         "steps": settings["training"]["steps"],
         "selected_step": outcome.selected_step,
+        **selection_note(settings),
         "parameters": sum(p.numel() for p in parameters),
         "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
         "train": _rounded(outcome.history.final()),
@@ -116,5 +121,16 @@ def write_outputs(out: Path, settings: dict, network: object, outcome: object) -
     save_weights(out / "model.pt", network, meta)
 
 
+def selection_note(settings: dict) -> dict[str, str]:
+    """How the weights were chosen; where that was on a benchmark, what this means."""
+    selection = settings["training"].get("selection", "last")
+    if selection != "paper":
+        return {"selection": selection}
+    records = settings["data"]["validation"]
+    return {"selection": "paper", "warning": f"WEIGHTS CHOSEN ON THE TEST BENCHMARK {records}: "
+            "its numbers are too good; only for comparison with papers that do so"}  # fmt: skip
+
+
 def _rounded(values: dict[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.6g}") for name, value in values.items()}
+    """Six digits; without what is not finite, as the norm of an overflowed float16 gradient."""
+    return {k: float(f"{value:.6g}") for k, value in values.items() if math.isfinite(value)}

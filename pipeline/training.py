@@ -6,7 +6,6 @@ no state of a random generator is saved, and a resumed run gives the bytes of an
 one. They do depend on the number of threads, which orders floating-point sums.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -19,14 +18,16 @@ from torch import Tensor, nn
 from pipeline.data.mixture import Prefetcher
 from pipeline.errors import InputError
 from pipeline.fabric import build_fabric
-from pipeline.history import History, Reporter, duration
+from pipeline.history import History, Reporter
 from pipeline.models.transformer import recompute_activations
 from pipeline.pieces import label_shares, split
 from pipeline.resume import CheckpointFolder
 from pipeline.schedules import build_optimizer, check_schedule, learning_rate
 from pipeline.seeding import torch_generator
 from pipeline.sharding import is_sharded, load_optimizer_state, optimizer_state
+from pipeline.speed import Speed
 
+SELECTIONS = ("last", "validation", "paper")
 READ_EVERY = 20  # steps between two reads of the losses from an accelerator
 
 
@@ -107,16 +108,17 @@ def fit(
 
 def _check(objective: Objective, settings: dict) -> None:
     """Refuse a selection that has nothing to select from."""
-    if settings["selection"] not in ("last", "validation"):
-        saw = settings["selection"]
-        raise InputError("training", "selection", saw, "last or validation")
-    if settings["selection"] == "validation":
-        if objective.score is None:
-            raise InputError("training", "selection", "validation without validation records",
-                             "records of a validation split, or selection: last")  # fmt: skip
-        if not settings["validate_every"]:
-            raise InputError("training", "selection", "validation with validate_every: 0",
-                             "a number of steps between two validations")  # fmt: skip
+    selection = settings["selection"]
+    if selection not in SELECTIONS:
+        raise InputError("training", "selection", selection, " or ".join(SELECTIONS))
+    if selection == "last":
+        return
+    if objective.score is None:
+        raise InputError("training", "selection", f"{selection} without validation records",
+                         "records to select on, or selection: last")  # fmt: skip
+    if not settings["validate_every"]:
+        raise InputError("training", "selection", f"{selection} with validate_every: 0",
+                         "a number of steps between two validations")  # fmt: skip
 
 
 def _scores(objective: Objective) -> dict[str, float]:
@@ -182,41 +184,42 @@ class _Loop:
     def run(self) -> None:
         """Go through the remaining steps."""
         report = Reporter(self.done, self.steps, quiet=not self.fabric.is_global_zero)
-        begun, waited, first = time.monotonic(), 0.0, self.done
+        speed = Speed()
         batches = self._batches()
         if not self.done and self.settings["validate_every"] and self.objective.score is not None:
             self.course.append({"step": 0, **_scores(self.objective)})
         try:
             while self.done < self.steps:
-                asked = time.monotonic()
-                batch = self._to_device(next(batches))
-                waited += time.monotonic() - asked
+                with speed.waiting():
+                    batch = self._to_device(next(batches))
                 lr = learning_rate(self.settings, self.done)
-                if self.history.add(self.done, lr, self._step(batch, lr)):
-                    self._read_history()
-                    report.step(self.done + 1, lr, sum(self.history.last[-1][2:]))
+                with speed.stepping():
+                    if self.history.add(self.done, lr, *self._step(batch, lr)):
+                        self._read_history()
+                        report.step(self.done + 1, lr, self.history.loss())
                 self.done += 1
                 self._milestones(report)
         finally:
             batches.close()
             report.close()
-        if self.done > first:
-            seconds, steps = time.monotonic() - begun, self.done - first
-            share = 100 * waited / seconds
-            report.say(f"trained {steps} steps in {duration(seconds)}, {steps / seconds:.1f} it/s,"
-                       f" waited {share:.0f}% for data")  # fmt: skip
+        if speed.steps:
+            report.say(speed.line(self.fabric.device))
 
     def finish(self) -> Outcome:
         """Leave the selected weights in the network."""
         if self.objective.score is not None and not self.validation:
             self._validate()
-        if self.settings["selection"] == "validation" and self.best is not None:
+        if self.settings["selection"] != "last" and self.best is not None:
             self.network.load_state_dict(self.best["weights"])
             return Outcome(self.history, self.best["scores"], self.best["step"], self.course)
         return Outcome(self.history, self.validation, self.done, self.course)
 
-    def _step(self, batch: dict[str, Tensor], lr: float) -> dict[str, Tensor]:
-        """One update of the weights; returns the mean of each term over the pieces."""
+    def _step(self, batch: dict[str, Tensor], lr: float) -> tuple[dict[str, Tensor], Tensor]:
+        """One update of the weights.
+
+        Returns:
+            each term's mean over the pieces, and the norm of the gradient before clipping.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         parts = split(batch, self.settings["accumulate"])
@@ -232,14 +235,30 @@ class _Loop:
                 self.fabric.backward(sum(terms.values()))
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + term.detach().float()
-        if self.settings["clip_norm"] is not None and not is_sharded(self.fabric.strategy):
-            self.fabric.clip_gradients(
-                self.module, self.optimizer, max_norm=self.settings["clip_norm"],
-                error_if_nonfinite=False,
-            )  # fmt: skip
+        norm = self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return totals
+        return totals, norm
+
+    def _clip(self) -> Tensor:
+        """Clip the gradients where the settings ask for it.
+
+        Returns:
+            their norm before; not a number where a sharded strategy clips inside its own step.
+        """
+        most = self.settings["clip_norm"]
+        if is_sharded(self.fabric.strategy):
+            return torch.tensor(float("nan"))
+        if most is None and self.settings["precision"] != "16-mixed":
+            return nn.utils.get_total_norm(
+                [p.grad for p in self.network.parameters() if p.grad is not None]
+            )
+        # A limit that nothing reaches: Fabric undoes the loss scale of float16 on the way.
+        norm = self.fabric.clip_gradients(
+            self.module, self.optimizer, error_if_nonfinite=False,
+            max_norm=float("inf") if most is None else most,
+        )  # fmt: skip
+        return torch.as_tensor(norm if norm is not None else float("nan"))
 
     def _seed(self, piece: int) -> None:
         """Seed what the network draws; each process and piece has its own samples."""
@@ -264,7 +283,7 @@ class _Loop:
         self.validation = _scores(self.objective)
         self.course.append({"step": self.done, **self.validation})
         score = self.validation[self.objective.score]
-        if self.settings["selection"] == "validation" and (
+        if self.settings["selection"] != "last" and (
             self.best is None or score < self.best["scores"][self.objective.score]
         ):
             self.best = {"scores": self.validation, "step": self.done, "weights": self._weights()}

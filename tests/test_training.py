@@ -1,5 +1,7 @@
 """The loop: it learns, it repeats itself bit for bit, and it stops with one clear line."""
 
+import re
+
 import pytest
 import torch
 
@@ -29,7 +31,7 @@ def assert_equal(first, second):
 def test_it_learns(tmp_path):
     _, outcome = run(tmp_path, steps=150, lr=0.02, network={"dropout": 0.0})
     header, rows = outcome.history.table()
-    assert header == ["step", "lr", "loss", "square", "size"]
+    assert header == ["step", "lr", "loss", "square", "size", "grad_norm"]
     assert outcome.history.final()["loss"] < 0.5 * rows[0][2]
 
 
@@ -51,7 +53,7 @@ def test_steps_zero_leaves_the_initial_weights(tmp_path):
     fresh = TinyObjective(SETTINGS)
     trained, outcome = run(tmp_path, steps=0)
     assert_equal(weights(fresh), weights(trained))
-    assert outcome.history.table() == (["step", "lr", "loss"], [])
+    assert outcome.history.table() == (["step", "lr", "loss", "grad_norm"], [])
     assert outcome.history.final() == {}
 
 
@@ -62,6 +64,33 @@ def test_accumulation_equals_one_batch_without_batch_statistics(tmp_path):
     assert torch.allclose(first.network[0].weight, second.network[0].weight, atol=1e-5)
     for row, other in zip(a.history.table()[1], b.history.table()[1], strict=True):
         assert row == pytest.approx(other, rel=1e-4)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_the_norm_of_the_gradient_before_clipping_is_logged(tmp_path, accumulate):
+    """One step of plain descent moves the weights by the rate times the gradient."""
+    plain = {"network": {"dropout": 0.0, "norm": False}, "steps": 1, "optimizer": "sgd",
+             "warmup": 0.0, "decay": "constant", "lr": 0.5, "accumulate": accumulate}  # fmt: skip
+    fresh = TinyObjective(SETTINGS, **plain["network"])
+    made, outcome = run(tmp_path, "a", clip_norm=None, **plain)
+    moved = [a - b for a, b in zip(made.network.parameters(), fresh.network.parameters(),
+                                   strict=True)]  # fmt: skip
+    norm = outcome.history.final()["grad_norm"]
+    length = torch.cat([m.flatten() for m in moved]).norm().item()
+    assert length == pytest.approx(0.5 * norm, rel=1e-4)
+    plain |= {"network": {"dropout": 0.0, "norm": False}}
+    _, clipped = run(tmp_path, "b", clip_norm=1e-3, **plain)
+    assert clipped.history.final()["grad_norm"] == pytest.approx(norm, rel=1e-5)
+
+
+def test_time_and_memory_are_said_and_stored_nowhere(tmp_path, capsys):
+    _, outcome = run(tmp_path)
+    said = (
+        r"trained 12 steps in \d+s, [\d.]+ it/s, step \d+ ms \(median\), "
+        r"waited \d+% for data, peak memory [\d.]+ GB"
+    )
+    assert re.search(said, capsys.readouterr().err)
+    assert set(outcome.history.final()) == {"loss", "square", "size", "grad_norm"}
 
 
 @pytest.mark.parametrize("precision", ["32", "bf16-mixed"])
@@ -121,9 +150,10 @@ class Validated(TinyObjective):
         return {"error": self.scores[self.calls - 1]}
 
 
-def test_selection_keeps_the_best_validated_weights(tmp_path):
+@pytest.mark.parametrize("selection", ["validation", "paper"])
+def test_selection_keeps_the_best_validated_weights(tmp_path, selection):
     reference, _ = run(tmp_path, "a", Validated, validate_every=3)
-    made, outcome = run(tmp_path, "b", Validated, validate_every=3, selection="validation")
+    made, outcome = run(tmp_path, "b", Validated, validate_every=3, selection=selection)
     assert outcome.selected_step == 6 and outcome.validation == {"error": 1.0}
     steps = zip((0, 3, 6, 9, 12), Validated.scores, strict=True)
     assert outcome.course == [{"step": step, "error": error} for step, error in steps]
@@ -140,7 +170,8 @@ def test_validation_at_the_end_only(tmp_path):
     "changes, objective, message",
     [({"selection": "validation"}, TinyObjective, "without validation records"),
      ({"selection": "validation"}, Validated, "validate_every: 0"),
-     ({"selection": "paper"}, TinyObjective, "selection"),
+     ({"selection": "paper"}, TinyObjective, "paper without validation records"),
+     ({"selection": "best"}, TinyObjective, "last or validation or paper"),
      ({"strategy": "fsdp"}, TinyObjective, "strategy: saw fsdp, expected auto or ddp"),
      ({"batch_size": 7, "accumulate": 2}, TinyObjective, "multiple of devices x accumulate = 2")],
 )  # fmt: skip
@@ -180,19 +211,22 @@ def test_deepspeed_equals_the_plain_loop(tmp_path):
 def test_history_rows_are_bounded_means():
     history = History(steps=2500, period=7)
     for step in range(2500):
-        if history.add(step, 0.1, {"a": torch.tensor(float(step)), "b": torch.tensor(1.0)}):
+        terms = {"a": torch.tensor(float(step)), "b": torch.tensor(1.0)}
+        if history.add(step, 0.1, terms, torch.tensor(float("inf") if step == 9 else 3.0)):
             history.read(history.pending())
     header, rows = history.table()
-    assert len(rows) == 834 and rows[0] == [3, pytest.approx(0.1), 2.0, 1.0, 1.0]
+    assert len(rows) == 834 and rows[0] == [3, pytest.approx(0.1), 2.0, 1.0, 1.0, 3.0]
     assert rows[-1][0] == 2500 and rows[-1][3] == 2499.0
     assert history.final()["a"] == pytest.approx(2449.5)
+    assert history.final()["grad_norm"] == 3.0 and rows[3][5] == float("inf")
 
 
 def test_history_refuses_terms_that_change():
     history = History(steps=2, period=1)
-    history.add(0, 0.1, {"a": torch.tensor(1.0)})
+    one = torch.tensor(1.0)
+    history.add(0, 0.1, {"a": one}, one)
     with pytest.raises(ValueError, match="terms changed"):
-        history.add(1, 0.1, {"b": torch.tensor(1.0)})
+        history.add(1, 0.1, {"b": one}, one)
 
 
 def test_progress_line():

@@ -29,6 +29,7 @@ def check_run(tree: dict, runs: Runs, run: Run, path: str) -> None:
     _check_data(tree, run, f"{path}.data")
     _check_hand(run, path)
     _check_training(settings, f"{path}.training")
+    _check_selection(tree, settings, f"{path}.training")
     _check_init(runs, run, f"{path}.init")
     _check_levels(tree, settings["network"], f"{path}.network")
     if settings["network"]["kind"] == "mpt":
@@ -114,11 +115,24 @@ def _check_training(settings: dict, path: str) -> None:
     if training["batch_size"] % pieces:
         raise Refused(f"{path}.batch_size", training["batch_size"],
                       f"a multiple of devices x accumulate = {pieces}")  # fmt: skip
-    if training["selection"] == "validation":
-        if not training["validate_every"]:
-            raise Refused(f"{path}.validate_every", "0 with selection: validation", "1 or more")
-        if settings["data"].get("validation") is None and "mixture" in settings["data"]:
-            raise Refused(f"{path}.selection", "validation without data.validation", "last")
+
+
+def _check_selection(tree: dict, settings: dict, path: str) -> None:
+    """Refuse a selection without records, and one on a benchmark that does not say so."""
+    training, selection = settings["training"], settings["training"]["selection"]
+    if selection == "last":
+        return
+    if not training["validate_every"]:
+        raise Refused(f"{path}.validate_every", f"0 with selection: {selection}", "1 or more")
+    if "mixture" not in settings["data"]:
+        return
+    chosen, benchmarks = settings["data"].get("validation"), tree["evaluation"]["protocols"]
+    if chosen is None:
+        raise Refused(f"{path}.selection", f"{selection} without data.validation", "last")
+    if (chosen in benchmarks.values()) != (selection == "paper"):
+        kind = "a benchmark" if selection == "validation" else "no benchmark"
+        other = "paper" if selection == "validation" else "validation"
+        raise Refused(f"{path}.selection", f"{selection} with {chosen}, {kind}", other)
 
 
 def _check_init(runs: Runs, run: Run, path: str) -> None:

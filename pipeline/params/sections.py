@@ -170,7 +170,7 @@ class Training:
     checkpoint_every: Positive
     checkpoint_activations: bool
     validate_every: Count
-    selection: Literal["last", "validation"]
+    selection: Literal["last", "validation", "paper"]
     steps: Count | None = None
 
 

@@ -50,7 +50,9 @@ def test_every_objective_trains(files, tmp_path, name):
     with open(out / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["1", "2", "3"]
-    terms = sum(float(v) for k, v in rows[0].items() if k not in ("step", "lr", "loss"))
+    terms = sum(
+        float(v) for k, v in rows[0].items() if k not in ("step", "lr", "loss", "grad_norm")
+    )
     assert float(rows[0]["loss"]) == pytest.approx(terms, rel=1e-4)
     metrics = read_json(out / "metrics.json")
     assert metrics["selected_step"] == 3 and metrics["train"]["loss"] > 0
@@ -165,6 +167,17 @@ def test_selection_on_the_validation_split(files, tmp_path):
     settings = {**RUNS["hmr"], "training": training}
     out = train(files, tmp_path, settings, "--records", f"validation={files.validation}")
     assert 1 <= read_json(out / "metrics.json")["selected_step"] <= 3
+
+
+def test_selection_on_a_benchmark_says_so(files, tmp_path, capsys):
+    training = RUNS["hmr"]["training"] | {"validate_every": 2, "selection": "paper"}
+    data = RUNS["hmr"]["data"] | {"validation": "pw3d_test"}
+    settings = {**RUNS["hmr"], "training": training, "data": data}
+    out = train(files, tmp_path, settings, "--records", f"validation={files.validation}")
+    metrics = read_json(out / "metrics.json")
+    assert metrics["selection"] == "paper" and metrics["selected_step"] in (2, 3)
+    assert "CHOSEN ON THE TEST BENCHMARK pw3d_test" in metrics["warning"]
+    assert "warning: WEIGHTS CHOSEN" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,19 @@ def test_an_output_that_no_loss_reads_is_refused(config: dict) -> None:
     assert names(with_rows(config, {**paper, "set": kept}))
 
 
+def test_selection_on_a_benchmark_has_to_say_so(config: dict) -> None:
+    def row(selection: str, records: str) -> dict:
+        training = {"training.selection": selection, "training.validate_every": 10}
+        return {"run": "hmr", "set": {**training, "data.validation": records}}
+
+    assert names(with_rows(config, row("validation", "pw3d_validation")))
+    assert names(with_rows(config, row("paper", "pw3d_test")))
+    with pytest.raises(InputError, match="pw3d_test, a benchmark, expected paper"):
+        with_rows(config, row("validation", "pw3d_test"))
+    with pytest.raises(InputError, match="pw3d_validation, no benchmark, expected validation"):
+        with_rows(config, row("paper", "pw3d_validation"))
+
+
 def test_equal_settings_are_one_run(config: dict) -> None:
     params = with_rows(
         config,
