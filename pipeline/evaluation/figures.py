@@ -1,4 +1,4 @@
-"""Verb `figures`: losses, scores of fine-tuning, virtual cameras, predictions over images."""
+"""Verb `figures`: losses, scores, virtual cameras, predictions and what networks hold inside."""
 
 import argparse
 import json
@@ -28,7 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     overlays.add_argument("--metrics", nargs="+", required=True, metavar="RUN=FILE")
     overlays.add_argument("--records", type=Path, required=True)
     overlays.add_argument("--body", type=Path, required=True)
-    for sub in (curves, tuning, views, overlays):
+    inside = kinds.add_parser("inside", help="estimates, auxiliary maps or features of a network")
+    inside.add_argument("--settings", type=json.loads, required=True,
+                        help="JSON: kind (iterations, iuv, features), count, network")  # fmt: skip
+    for flag in ("--weights", "--metrics", "--records", "--body"):
+        inside.add_argument(flag, type=Path, required=True)
+    inside.add_argument("--iuv", type=Path, help="rendered IUV of the records, for kind iuv")
+    for sub in (curves, tuning, views, overlays, inside):
         sub.add_argument("--out", type=Path, required=True)
 
 
@@ -53,6 +59,12 @@ def main(args: argparse.Namespace) -> None:
         from pipeline.evaluation.finetuning import draw as draw_finetuning
 
         draw_finetuning(args.settings, args.metrics, args.out)
+        return
+    if args.figure == "inside":
+        from pipeline.evaluation.inside import draw as draw_inside
+
+        draw_inside(args.settings, args.weights, args.metrics, args.records, args.iuv, args.body,
+                    args.out)  # fmt: skip
         return
     from pipeline.evaluation.overlays import draw as draw_overlays
 

@@ -41,6 +41,10 @@ CAPTIONS = {
     "the test set over the steps and by the share of the data; thin lines and dashes are seeds.",
     "overlays": "Predictions at evenly spaced quantiles of the first run's PA-MPJPE, good to bad: "
     "image, IUV of the prediction, then for each run the mesh over the image and from the side.",
+    "iterations": "The mesh after every update, from the mean parameters (M0) on, and the last "
+    "from the side.",
+    "iuv": "Auxiliary prediction beside its target: surface part, U and V; dark is 0, bright 1.",
+    "features": "The maps that the updates sample, coarse to fine, summed over their channels.",
     "contact": "What training and evaluation read: crop, 2D joints, ground-truth mesh, IUV.",
 }
 

@@ -136,14 +136,18 @@ class PyMAF(ParametricNetwork):
         """Mean parameters and the estimate after each update, for (B, 3, S, S) images."""
         return self._run(image, auxiliary=False)[0]
 
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """The backbone's map of (B, 3, S, S) images and those of the pyramid, coarse to fine."""
+        maps = [self.backbone(image)]
+        for level in self.pyramid:
+            maps.append(level(maps[-1]))
+        return maps
+
     def _run(
         self, image: Tensor, auxiliary: bool
     ) -> tuple[list[Estimate], list[dict | None], dict | None]:
         """Estimates, the bodies that were needed on the way, and the auxiliary prediction."""
-        features = self.backbone(image)
-        maps = [features]
-        for level in self.pyramid:
-            maps.append(level(maps[-1]))
+        maps = self.maps(image)
         prediction = None
         if self.auxiliary and (auxiliary or self.options.input != "feature"):
             prediction = self.auxiliary(maps[-1])
@@ -153,7 +157,7 @@ class PyMAF(ParametricNetwork):
         for step in range(self.options.iterations):
             stage = step if self.options.pyramid else 0
             if self.options.feedback == "global":
-                sampled = features.mean((2, 3))
+                sampled = maps[0].mean((2, 3))
             else:
                 sampled = self.extractors[stage](sources[stage], points)
             current = estimates[-1].detach() if self.supervise_all else estimates[-1]

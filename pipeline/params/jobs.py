@@ -118,6 +118,13 @@ def overlays(params: Params, job: Job) -> dict:
     return {"protocol": section["protocol"], "count": section["count"], "networks": networks}
 
 
+def inside(params: Params, job: Job) -> dict:
+    """Return the network into which a picture looks."""
+    network = params.runs[f"finetune/{job['run']}"].settings["network"]
+    count = params.tree["figures"]["overlays"]["count"]
+    return {"kind": job["kind"], "count": count, "network": network}
+
+
 def report(params: Params, job: Job) -> dict:
     """Return the titles and what the numbers were measured on."""
     tables = params.tree["tables"]
@@ -177,6 +184,7 @@ SETTINGS: dict[str, Callable[[Params, Job], dict]] = {
     "finetuning": finetuning,
     "views": views,
     "overlays": overlays,
+    "inside": inside,
     "contact_sheet": nothing,
     "report": report,
 }

@@ -191,6 +191,31 @@ rule overlays:
         " --body {input.body} --out {output} > {log} 2>&1"
 
 
+rule inside:
+    input:
+        unpack(plan.inside_inputs),
+    output:
+        "results/figures/{kind}_{run}.png",
+    log:
+        "logs/figures/{kind}_{run}.log",
+    benchmark:
+        "logs/benchmarks/figures/{kind}_{run}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    wildcard_constraints:
+        kind="iterations|iuv|features",
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        settings=plan.settings("inside"),
+        code=plan.code("inside"),
+        files=plan.inside_flags,
+    shell:
+        "python -m pipeline figures inside --settings {params.settings:q} {params.files}"
+        " --out {output} > {log} 2>&1"
+
+
 rule contact_sheet:
     input:
         records="data/records/{records}.h5",

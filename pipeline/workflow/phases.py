@@ -88,6 +88,8 @@ def used_records(params: Params) -> list[str]:
 def used_iuv(params: Params) -> list[str]:
     """Return `dataset_split` of the records whose rendered IUV some job reads."""
     names = {name for key in wanted(params) for name in params.runs[key].iuv}
+    if any(job["kind"] == "iuv" for job in _inside(params)):
+        names.add(protocol_records(params, {}))
     return sorted(names | set(params.tree["figures"]["contact_sheets"]))
 
 
@@ -235,9 +237,30 @@ def _finetuning(params: Params) -> Jobs:
         yield {}
 
 
+def _inside(params: Params) -> Jobs:
+    """Yield the pictures of what happens inside the networks of the overlays."""
+    for run, _ in overlaid(params):
+        network = params.runs[f"finetune/{run}"].settings["network"]
+        if "iterations" in network:
+            yield {"kind": "iterations", "run": run}
+        auxiliary = network.get("auxiliary", "none") != "none"
+        if auxiliary:
+            yield {"kind": "iuv", "run": run}
+        if auxiliary or network.get("feedback", "global") != "global":
+            yield {"kind": "features", "run": run}
+
+
+def looked_into(params: Params, job: Job) -> dict[str, str]:
+    """Return run, seed and protocol of such a picture, and the records with `iuv` where read."""
+    seeds, records = dict(overlaid(params)), protocol_records(params, {})
+    found = {"run": job["run"], "seed": str(seeds[job["run"]]), "records": records}
+    found["protocol"] = params.tree["figures"]["overlays"]["protocol"]
+    return {**found, **({"iuv": records} if job["kind"] == "iuv" else {})}
+
+
 def figures(params: Params) -> list[str]:
     """Return every figure."""
-    rules = ("curves", "finetuning", "overlays", "contact_sheet")
+    rules = ("curves", "finetuning", "overlays", "inside", "contact_sheet")
     return [path for rule in rules for path in STEPS[rule].targets(params)]
 
 
@@ -280,6 +303,8 @@ STEPS: dict[str, Step] = {
     "overlays": Step("results", "results/figures/overlays.png", "pipeline.evaluation.overlays",
                      once, _drawn, lambda params, job: [overlaid(params),
                                                         protocol_records(params, job)]),
+    "inside": Step("results", "results/figures/{kind}_{run}.png", "pipeline.evaluation.inside",
+                   _inside, _networks, looked_into),
     "contact_sheet": Step("results", "results/figures/contact_{records}.png", "contact-sheet",
                           _each("records", lambda p: p.tree["figures"]["contact_sheets"])),
     "report": Step("results", "results/report.html", "report", once,

@@ -209,6 +209,22 @@ class Plan:
         runs = phases.overlaid(self.params)
         return [pattern.format(run=run, seed=seed, protocol=protocol) for run, seed in runs]
 
+    def inside_inputs(self, wildcards: Any) -> dict[str, str]:
+        """Return the files of a picture of what happens inside a network, by their flag."""
+        found = phases.looked_into(self.params, _job("", wildcards))
+        run = f"{found['run']}/seed{found['seed']}"
+        files = {
+            "weights": f"runs/finetune/{run}/model.pt",
+            "metrics": f"results/metrics/{run}/{found['protocol']}.json",
+            "records": f"data/records/{found['records']}.h5",
+            "body": "data/body/smpl.npz",
+        }
+        return {**files, **({"iuv": f"data/iuv/{found['iuv']}.h5"} if "iuv" in found else {})}
+
+    def inside_flags(self, wildcards: Any, input: Any) -> str:
+        """Return the flags naming those files."""
+        return " ".join(f"--{flag} {path}" for flag, path in input.items())
+
     def table(self, shells: dict[str, str]) -> str:
         """Return the content of versions.yaml."""
         return json.dumps(versions.table(self.params, shells), indent=1)
