@@ -200,10 +200,10 @@ rule inside:
         "logs/figures/{kind}_{run}.log",
     benchmark:
         "logs/benchmarks/figures/{kind}_{run}.tsv"
-    conda:
-        "../../envs/train.yaml"
     wildcard_constraints:
         kind="iterations|iuv|features",
+    conda:
+        "../../envs/train.yaml"
     resources:
         mem_mb=4000,
         runtime=30,

@@ -17,10 +17,11 @@ from pipeline.data.augment import (
     turn_points,
     turn_pose,
 )
-from pipeline.data.crops import crop_affine, invert, transform_points
+from pipeline.data.crops import compose, crop_affine, invert, transform_points
 from pipeline.data.dataset import RecordsDataset
 from pipeline.errors import InputError
 from pipeline.joints import JOINT_SETS, flip_permutation, index, mapping
+from pipeline.records import RecordsWriter
 from pipeline.rotations import axis_angle_to_matrix
 from pipeline.seeding import rng
 
@@ -180,6 +181,54 @@ def test_mirrored_iuv_without_a_table_is_no_label(path: Path, tmp_path: Path) ->
     plain = RecordsDataset(path, iuv, SETTINGS | {"iuv_size": 32}, train=False).item(0)
     np.testing.assert_array_equal(item["part"], plain["part"])  # 7 | 8 mirrored and renamed
     np.testing.assert_allclose(item["uv"][..., 0], 1 - plain["uv"][:, ::-1, 0], atol=1e-6)
+
+
+NOSE, SPOT = 0, np.array([171.3, 148.8])  # of coco17; px of a 320 px image
+
+
+@pytest.fixture(scope="module")
+def spot(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """One record: a bright spot at its only keypoint, a disc of part 7 there in its IUV."""
+    folder = tmp_path_factory.mktemp("spot")
+    affine = crop_affine(np.array([160.0, 160.0]), 216, 144)
+    grid = np.stack(np.meshgrid(np.arange(144), np.arange(144)), -1) + 0.5
+    far = ((grid - transform_points(SPOT, affine)) ** 2).sum(-1)
+    keypoints = np.zeros((17, 3))
+    keypoints[NOSE] = *SPOT, 1
+    with RecordsWriter(folder / "a.h5", "toy", "train", "all", "coco17", "coco17", "x") as writer:
+        writer.add(
+            np.repeat((220 * np.exp(-far / 18)).astype(np.uint8)[..., None], 3, -1),
+            affine=affine, name="a.jpg", original_size=(320, 320), center=np.array([160.0, 160]),
+            side=120.0, person=0, keypoints_2d=keypoints, joints_3d=np.zeros((17, 4)),
+        )  # fmt: skip
+    with h5py.File(folder / "iuv.h5", "w") as file:
+        file["part"] = 7 * (far < 12**2).astype(np.uint8)[None]
+        file["u"] = (255 * (grid[..., 0] / 144)).astype(np.uint8)[None]
+        file["v"] = (255 * (grid[..., 1] / 144)).astype(np.uint8)[None]
+        file["valid"] = np.ones(1, np.uint8)
+    return folder / "a.h5", folder / "iuv.h5"
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_image_points_and_iuv_go_through_one_affine(spot: tuple[Path, Path], seed: int) -> None:
+    """Flipped, turned and scaled, the spot, the keypoint and the disc stay at one place."""
+    size, cells = 96, 96
+    settings = {"image_size": size, "augmentation": AUGMENTATION | {"gain": 0.0},
+                "iuv_size": cells, "iuv_flip": (np.arange(25), np.zeros(25, bool))}  # fmt: skip
+    item = RecordsDataset(*spot, settings, train=True).item(0, rng(0, "spot", seed))
+    affine = item["affine"].astype(float)
+    keypoint = (item["keypoints_coco"][NOSE, :2] + 1) * size / 2
+    np.testing.assert_allclose(transform_points(keypoint, invert(affine)), SPOT, atol=1e-3)
+    centres = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1) + 0.5
+    bright = item["image"].sum(0)
+    weight = np.maximum(bright - bright.min() - 0.2, 0)[..., None]
+    np.testing.assert_allclose((centres * weight).sum((0, 1)) / weight.sum(), keypoint, atol=0.15)
+    disc = centres[item["part"] == 7]
+    np.testing.assert_allclose(disc.mean(0), keypoint, atol=0.3)  # of nearest cells
+    # U and V tell from where in the stored crop a cell was taken: where the inverse map leads.
+    stored = compose(crop_affine(np.array([160.0, 160.0]), 216, 144), invert(affine))
+    expected = transform_points(disc, stored) / 144
+    assert np.abs(item["uv"][item["part"] == 7] - expected).max() < 1 / 144 + 1 / 255
 
 
 def test_iuv_of_other_records_is_refused(path: Path, tmp_path: Path) -> None:
