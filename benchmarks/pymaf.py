@@ -177,7 +177,9 @@ def forward_times(plain: Plain, ours: PyMAF, nhwc: PyMAF, repeats: int, device: 
         report(f"forward, batch {batch}, ms", measure(calls, repeats, device))
 
 
-def training_times(make: Callable[[], PyMAF], assets: BodyAssets, args: argparse.Namespace):
+def training_times(
+    make: Callable[[], PyMAF], assets: BodyAssets, args: argparse.Namespace
+) -> list[np.ndarray]:
     """Print the training step; returns (least, median) ms of ours in float32 and bfloat16."""
     batch, calls = labels(args.device), {}
     network = make().train()
@@ -217,6 +219,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--what", nargs="+", default=["forward", "training"],
+                        choices=["forward", "training"])  # fmt: skip
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     assets = load_assets(args.body)
@@ -226,10 +230,13 @@ def main() -> None:
         return build_network({"kind": "pymaf", "dropout": 0.0}, assets).to(args.device)
 
     print(f"PyMAF, {SIZE} px, {args.device}, {args.threads} thread(s), {args.repeats} repeats")
-    ours, nhwc = make().eval(), make().eval().to(memory_format=torch.channels_last)
-    plain = Plain(make(), assets).to(args.device).eval()
-    forward_times(plain, ours, nhwc, args.repeats, args.device)
-    del plain, ours, nhwc
+    if "forward" in args.what:
+        ours, nhwc = make().eval(), make().eval().to(memory_format=torch.channels_last)
+        plain = Plain(make(), assets).to(args.device).eval()
+        forward_times(plain, ours, nhwc, args.repeats, args.device)
+        del plain, ours, nhwc
+    if "training" not in args.what:
+        return
     appetite = training_times(make, assets, args)
     print(f"loader: {loader_rate(200):.0f} samples/s a thread (median); the step eats "
           + ", ".join(f"{1e3 * BATCH / least:.1f} ({name})"

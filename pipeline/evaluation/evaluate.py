@@ -52,7 +52,8 @@ def main(args: argparse.Namespace) -> None:
         raise InputError("--raw", "", "nothing", f"the raw files of {protocol.dataset}")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     assets = load_assets(args.body)
-    network = build_network(settings["network"], assets).to(device)
+    network = build_network(settings["network"], assets)
+    network.to(device, memory_format=torch.channels_last)  # faster convolutions
     checkpoints.load_into(network, args.weights)
     eval_settings = {"image_size": settings["network"]["image_size"],
                      "batch_size": settings["batch_size"], "raw": args.raw,

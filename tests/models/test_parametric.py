@@ -125,6 +125,24 @@ def test_updates_are_detached_where_all_are_supervised(assets, image: Tensor) ->
         assert network.pyramid[0][0].weight.grad is not None
 
 
+@pytest.mark.parametrize("level", range(3))
+def test_a_level_teaches_its_own_regressor_and_the_maps_below(
+    level: int, assets, image: Tensor
+) -> None:
+    """Losses of update t reach extractor and regressor t and the maps up to t, nothing else."""
+    network = build(assets, {**PYMAF, "auxiliary": "none", "dropout": 0.0})
+    total(network(image)["iterations"][level]).backward()
+    for modules, reached in ((network.regressors, {level}), (network.extractors, {level}),
+                             (network.pyramid, set(range(level + 1)))):  # fmt: skip
+        learnt = {
+            number
+            for number, module in enumerate(modules)
+            if any(p.grad is not None for p in module.parameters())
+        }
+        assert learnt == reached
+    assert network.backbone.conv1.weight.grad is not None
+
+
 def test_positions_carry_no_gradient(assets, image: Tensor) -> None:
     network = build(assets, PYMAF).train()
     seen = []
