@@ -20,7 +20,7 @@ from pipeline.models.build import build_network
 from pipeline.rendering.overlay import sheet
 from tests.body_asset import body_asset
 
-SIZE, IMAGES, STEPS, RATE = 64, 16, 500, 1e-3
+SIZE, IMAGES, STEPS, RATE = 64, 16, 900, 1e-3
 DEMO = {"image_size": 256, "train_frames": 16, "validation_frames": 2, "test_frames": 2,
         "frames_per_sequence": 2, "seed": 0, "heading_deg": 75}  # fmt: skip
 CONVERTER = {
