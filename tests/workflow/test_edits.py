@@ -10,6 +10,7 @@ from tests.conftest import Workspace
 SEEDS, PROTOCOLS = (0, 1), ("pw3d_rooted", "h36m_p2")
 TABLE = {"results/table1.csv", "results/metrics.json", "results/report.html"}
 CURVES, OVERLAYS = "results/figures/curves.png", "results/figures/overlays.png"
+INSIDE = {f"results/figures/{kind}_pymaf.png" for kind in ("iterations", "iuv", "features")}
 PARAMS = "params.yaml"
 
 
@@ -80,6 +81,7 @@ def test_mask_ratio(workspace: Edited) -> None:
 def test_loss_weight(workspace: Edited) -> None:
     workspace.put("finetune.pymaf.loss.iuv_uv", 0.61)
     expected = trained("finetune", "pymaf") | evaluated("pymaf") | TABLE | {CURVES, OVERLAYS}
+    expected |= INSIDE
     assert workspace.rerun() == expected  # pymaf-auxiliary=none computes no IUV loss
 
 
@@ -87,6 +89,7 @@ def test_loss_weight_of_a_base(workspace: Edited) -> None:
     workspace.put("finetune.hmr.loss.betas", 0.071)
     runs = ("hmr", "pymaf", "pymaf-auxiliary=none")
     expected = trained("finetune", *runs) | evaluated(*runs) | TABLE | {CURVES, OVERLAYS}
+    expected |= INSIDE | {"results/figures/iterations_hmr.png"}
     assert workspace.rerun() == expected
 
 
@@ -182,6 +185,7 @@ def test_code_of_one_network(workspace: Edited) -> None:
     path.write_text(path.read_text() + "\nEDITED = 1\n")
     runs = ("pymaf", "pymaf-auxiliary=none")
     expected = trained("finetune", *runs) | evaluated(*runs) | TABLE | {CURVES, OVERLAYS}
+    expected |= INSIDE
     assert workspace.rerun() == expected
 
 
