@@ -14,6 +14,7 @@ from pipeline.demo.generate import generate
 from pipeline.evaluation.inside import iteration_lines
 from pipeline.evaluation.measure import measure
 from pipeline.evaluation.overlays import write_png
+from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import get_protocol
 from pipeline.losses import parametric_losses
 from pipeline.models.build import build_network
@@ -74,7 +75,8 @@ def test_sixteen_images_are_learnt(kind: str, records: tuple[Path, Path], tmp_pa
     network = build_network(NETWORKS[kind], assets)
     learn(network, batch)
     settings = {"image_size": SIZE, "batch_size": IMAGES}
-    measured = measure(network, path, get_protocol("pw3d_neutral"), assets, settings)
+    task = Task(network, str(path), get_protocol("pw3d_neutral"), assets, settings)
+    measured = measure(task)
     error = measured.per_sample["mpjpe"].mean()
     print(f"{kind}: MPJPE {error:.1f} mm")
     shown = {key: value[:: IMAGES // 4] for key, value in batch.items()}
