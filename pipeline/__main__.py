@@ -21,7 +21,7 @@ VERBS = {
     "body-demo": "pipeline.body.open_body",
     "body": "pipeline.body.assets",
     "demo": "pipeline.demo.generate",
-    "manifest": "pipeline.manifest",
+    "manifest": "pipeline.raw.manifest",
     "convert": "pipeline.convert.run",
     "mocap": "pipeline.synthesis.mocap",
     "pairs": "pipeline.synthesis.pairs",
@@ -36,7 +36,7 @@ VERBS = {
     "report": "pipeline.evaluation.report",
     "import-checkpoint": "pipeline.importing.verb",
     "predict": "pipeline.prediction.verb",
-    "doctor": "pipeline.doctor",
+    "doctor": "pipeline.raw.doctor",
 }
 
 

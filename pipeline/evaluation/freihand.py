@@ -10,7 +10,7 @@ from pipeline.body.hands import right_hand
 from pipeline.errors import InputError
 from pipeline.evaluation import hands
 from pipeline.evaluation.predictions import Measured, Task
-from pipeline.evaluation.test_time import Averaged
+from pipeline.evaluation.turned_views import Averaged
 
 MILLIMETRES = ("pa_mpjpe", "pa_mpvpe")
 

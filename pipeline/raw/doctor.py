@@ -15,13 +15,13 @@ from pathlib import Path
 
 from pipeline.body import official
 from pipeline.errors import InputError
-from pipeline.intact import problem
 from pipeline.params import Params, load
 from pipeline.params.overlay import read_file
 from pipeline.params.reader import FILE, one_of
-from pipeline.raw_folders import Folders
-from pipeline.raw_layouts import Needs, layout
-from pipeline.raw_listings import LISTINGS, Counted, Listing
+from pipeline.raw.folders import Folders
+from pipeline.raw.intact import problem
+from pipeline.raw.layouts import Needs, layout
+from pipeline.raw.listings import LISTINGS, Counted, Listing
 from pipeline.rendering.gl import LIBRARIES, why_unavailable
 from pipeline.workflow import phases
 from pipeline.workflow.launch import gpus
@@ -49,7 +49,7 @@ class Line:
         name: its folder under data/raw.
         state: found, incomplete or missing.
         tables: those that need it.
-        site, licence, files: as in `raw_layouts`.
+        site, licence, files: as in `layouts`.
         absent: what is not there.
         wrong: which files are fewer than others of the distribution say, or damaged.
         packed: archives in its folder.

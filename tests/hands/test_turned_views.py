@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation import freihand, hands
 from pipeline.evaluation.predictions import Task
 from pipeline.evaluation.protocols import get_protocol
-from pipeline.evaluation.test_time import averaged, views
+from pipeline.evaluation.turned_views import averaged, views
 from pipeline.params import jobs, load
 from pipeline.params.overlay import read_file
 from tests.conftest import ROOT

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from pipeline.intact import problem
-from pipeline.raw_listings import Counted, Listing
+from pipeline.raw.intact import problem
+from pipeline.raw.listings import Counted, Listing
 
 LOOKED_AT = 64  # files of a pattern or listing whose ends are looked at
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import doctor
 from pipeline.__main__ import main
 from pipeline.body import open_body
 from pipeline.demo.generate import generate
 from pipeline.evaluation.protocols import PROTOCOLS
 from pipeline.params import Params, jobs, load
 from pipeline.params.overlay import read_file
-from pipeline.raw_layouts import LAYOUTS, layout
-from pipeline.raw_listings import LISTINGS
+from pipeline.raw import doctor
+from pipeline.raw.layouts import LAYOUTS, layout
+from pipeline.raw.listings import LISTINGS
 from tests.body_asset import body_asset
 from tests.conftest import ROOT
 

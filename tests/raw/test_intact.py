@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pipeline.intact import PARSED, problem
+from pipeline.raw.intact import PARSED, problem
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
 
