@@ -25,7 +25,7 @@ def plan(settings: dict) -> list[dict]:
     """Return one task per pose.
 
     Args:
-        settings: poses (of each of the four sets), views (of each pose).
+        settings: poses (of each of the four sets), views (of each pose), turn_deg.
     """
     return [{"folder": f, "pose": pose} for f in FOLDERS for pose in range(settings["poses"])]
 
@@ -38,7 +38,7 @@ def produce(task: dict, stage: Stage) -> None:
     for view in range(1, stage.settings["views"] + 1):
         random = rng(stage.settings["seed"], "complement", task["folder"], task["pose"], view)
         place = np.array([*random.uniform(-0.04, 0.04, 2), random.uniform(*DEPTH)])
-        hand = draw_hand(random, model, place)
+        hand = draw_hand(random, model, place, stage.settings["turn_deg"])
         studio = Studio(random, model.model.faces)
         picture, mask = studio.shoot(random, blotches(random, SIZE, SIZE), hand.vertices, K)
         write_png(folder / "pic256" / LOOK / f"hand.{view:04d}.png", picture[:, ::-1])

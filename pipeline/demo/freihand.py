@@ -28,7 +28,7 @@ def plan(settings: dict) -> list[dict]:
     """Return one task per hand.
 
     Args:
-        settings: training, evaluation (hands of each part).
+        settings: training, evaluation (hands of each part), turn_deg.
     """
     return [
         {"folder": folder, "number": number, "count": settings[folder]}
@@ -45,7 +45,7 @@ def produce(task: dict, stage: Stage) -> dict:
     focal = random.uniform(440, 520)
     K = np.array([[focal, 0, SIZE / 2], [0, focal, SIZE / 2], [0, 0, 1.0]])
     place = np.array([*random.uniform(-0.03, 0.03, 2), random.uniform(0.6, 0.9)])
-    hand = draw_hand(random, model, place)
+    hand = draw_hand(random, model, place, stage.settings["turn_deg"])
     studio = Studio(random, model.model.faces)
     for version in range(VERSIONS if folder == "training" else 1):
         background = np.full((SIZE, SIZE, 3), GREEN, np.float32)

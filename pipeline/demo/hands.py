@@ -12,7 +12,9 @@ from pipeline.demo.painter import Light, Mesh, paint
 from pipeline.demo.people import SKIN
 from pipeline.joints import index
 
+WRIST = index("freihand21", "wrist")
 KNUCKLE = index("freihand21", "middle1")  # the middle of a hand
+PALM_SIDES = index("freihand21", "index1"), index("freihand21", "pinky1")
 GRIP = (0.0, 2.0)  # of each finger, as a multiple of the mean pose's bend
 SPREAD = 0.08  # radians, of every finger joint
 
@@ -32,15 +34,39 @@ class Hand(NamedTuple):
     """(21, 3) of the kinematic chain, in the order of `freihand21`."""
 
 
-def draw_hand(random: np.random.Generator, model: HandModel, place: np.ndarray) -> Hand:
+def upright(model: HandModel) -> Rotation:
+    """Return the turn of a hand at rest whose fingers point up, its palm to the camera."""
+    joints = model.joints(model.model.v_template)
+    fingers = joints[KNUCKLE] - joints[WRIST]
+    first, last = PALM_SIDES
+    palm = np.cross(fingers, joints[last] - joints[first])  # out of the palm of a right hand
+    turn, _ = Rotation.align_vectors([[0, -1, 0], [0, 0, -1]], [fingers, palm], [np.inf, 1])
+    return turn
+
+
+def draw_orientation(random: np.random.Generator, model: HandModel, turn_deg: float) -> np.ndarray:
+    """Return an axis-angle rotation (3,) at most `turn_deg` from the upright hand's.
+
+    Axes are uniform on the sphere, angles uniform up to the limit.
+    """
+    axis = random.normal(size=3)
+    angle = np.radians(random.uniform(0, turn_deg))
+    turn = Rotation.from_rotvec(axis / np.linalg.norm(axis) * angle)
+    return (turn * upright(model)).as_rotvec()
+
+
+def draw_hand(
+    random: np.random.Generator, model: HandModel, place: np.ndarray, turn_deg: float
+) -> Hand:
     """Return a random hand.
 
     Args:
         random: all of the choice.
         model: the right hand.
         place: (3,) of the middle knuckle, camera frame.
+        turn_deg: largest angle to the upright hand, see `draw_orientation`.
     """
-    orient = Rotation.random(random_state=random).as_rotvec()
+    orient = draw_orientation(random, model, turn_deg)
     bend = np.repeat(random.uniform(*GRIP, 5), 9)  # three joints of three numbers a finger
     pose = model.mean * bend + random.normal(size=45) * SPREAD
     betas = np.clip(random.normal(size=model.model.shapedirs.shape[2]), -2, 2)

@@ -167,18 +167,23 @@ class DemoInstavariety:
 
 @dataclass(frozen=True)
 class DemoFreihand:
-    """Right hands; training hands are seen over four backgrounds."""
+    """Right hands; training hands are seen over four backgrounds.
+
+    All are turned by at most turn_deg from fingers up, palm to the camera.
+    """
 
     training: Positive
     evaluation: Positive
+    turn_deg: Annotated[float, Range(0, 180)]
 
 
 @dataclass(frozen=True)
 class DemoComplement:
-    """Left hands; poses are of each of the four sets, views of each pose."""
+    """Left hands; poses are of each of the four sets, views of each pose; turn_deg as above."""
 
     poses: Positive
     views: Positive
+    turn_deg: Annotated[float, Range(0, 180)]
 
 
 @dataclass(frozen=True)

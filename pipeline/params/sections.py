@@ -112,11 +112,12 @@ class HandPairs:
     """One named set of (2D joints, mesh) pairs of hands.
 
     `records` are where meshes and cameras come from. The first view of a mesh is the recorded
-    one, in the others it is turned at random.
+    one, in the others it is turned at random: by at most turn_deg, or null for any rotation.
     """
 
     records: list[str]
     views: Positive
+    turn_deg: Annotated[float, Range(0, 180)] | None
     box_factor: Annotated[float, Range(0.1)]
 
 

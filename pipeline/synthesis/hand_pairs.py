@@ -8,7 +8,8 @@ the same hand from the same place are one mesh.
 
 MPT pre-trains hands on Complement and does not say how they are seen: the first view is the
 data set's own camera, and in further ones the hand is turned about its centre by a uniformly
-random rotation, at its place and before the same camera. Joints are regressed from the mesh.
+random rotation, at its place and before the same camera. Joints are regressed from the mesh. A
+limit `turn_deg` keeps views near the recorded one: random axes, angles uniform up to it.
 
 Source: MPT, Sec. 4.2 (hands) and Table 6.
 """
@@ -116,10 +117,18 @@ def hand_meshes(records: Records, rows: np.ndarray, hand: HandModel) -> np.ndarr
     return found
 
 
-def turn(vertices: np.ndarray, root: np.ndarray, random: np.random.Generator) -> Rotation:
-    """Return a uniformly random rotation that leaves the hand before the camera."""
+def turn(
+    vertices: np.ndarray, root: np.ndarray, random: np.random.Generator, limit: float | None
+) -> Rotation:
+    """Return a random rotation, at most `limit` degrees, that leaves the hand before the camera.
+
+    None: uniform over all rotations.
+    """
     for _ in range(100):
         rotation = Rotation.random(random_state=random)
+        if limit is not None:
+            axis = rotation.apply([0, 0, 1])
+            rotation = Rotation.from_rotvec(axis * np.radians(random.uniform(0, limit)))
         placed = placed_vertices(vertices, root, rotation)
         if placed[:, 2].min() > SMALLEST_DEPTH:
             return rotation
@@ -136,14 +145,18 @@ def _shoot(
     records: Records, rows: np.ndarray, hand: HandModel, settings: Mapping, name: str
 ) -> dict[str, np.ndarray]:
     """Return the pairs of some records, `views` of each in a row."""
-    meshes, views = hand_meshes(records, rows, hand), settings["views"]
+    meshes, views, limit = (
+        hand_meshes(records, rows, hand),
+        settings["views"],
+        settings["turn_deg"],
+    )
     points = np.empty((len(rows), views, 21, 2))
     rotations = np.zeros((len(rows), views, 3))
     for k, (row, vertices) in enumerate(zip(rows, meshes, strict=True)):
         root, K = records.root_3d[row].astype(float), records.K[row]
         random = rng(settings["seed"], "hand_pairs", name, int(row))
         for view in range(views):
-            rotation = turn(vertices, root, random) if view else Rotation.identity()
+            rotation = turn(vertices, root, random, limit) if view else Rotation.identity()
             joints = hand.joints(placed_vertices(vertices, root, rotation))
             image = joints @ K.T
             points[k, view] = image[:, :2] / image[:, 2:]

@@ -16,7 +16,7 @@ from pipeline.joints import JOINT_SETS
 from pipeline.records import Records
 from tests.convert.demo_miniature import Miniature, make, remove, truncate
 
-DEMO = {"poses": 1, "views": 2}
+DEMO = {"poses": 1, "views": 2, "turn_deg": 180}
 SETTINGS = {
     "converter": "complement",
     "units_per_metre": 1.0,

@@ -15,7 +15,7 @@ from pipeline.records import Records
 from tests.convert.demo_miniature import Miniature, edit_json, make, remove, truncate
 
 HANDS, VERSIONS = 4, 4
-DEMO = {"training": HANDS, "evaluation": 2}
+DEMO = {"training": HANDS, "evaluation": 2, "turn_deg": 180}
 TRAINING = {"folder": "training", "versions": VERSIONS}
 SETTINGS = {
     "converter": "freihand",

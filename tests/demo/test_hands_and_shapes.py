@@ -6,15 +6,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from pipeline.__main__ import main
+from pipeline.body.assets import load_assets
+from pipeline.demo.hands import draw_hand, upright
 from pipeline.files import read_json
+from pipeline.joints import indices
 
 SECTION = {
     "seed": 5,
     "heading_deg": 75,
-    "freihand": {"training": 2, "evaluation": 1},
-    "complement": {"poses": 1, "views": 1},
+    "freihand": {"training": 2, "evaluation": 1, "turn_deg": 45},
+    "complement": {"poses": 1, "views": 1, "turn_deg": 45},
     "oh3d": {"image_size": 64, "train": 2, "test": 1},
     "ssp3d": {"images": 2},
 }
@@ -101,3 +105,20 @@ def test_hands_are_seen_and_differ(body_path: Path, tmp_path: Path) -> None:
     apart = np.abs(green - other).mean(-1)
     inner = cv2.erode(masks[0].astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     assert apart[inner].mean() < 0.5 * apart[~masks[0]].mean()  # one hand, another background
+
+
+def test_demo_hands_show_their_palm_within_a_limit(body_path: Path) -> None:
+    model = load_assets(body_path).hand_models["right"]
+    place = np.array([0, 0, 0.7])
+    wrist, thumb, first, middle, last = indices(
+        "freihand21", ("wrist", "thumb4", "index1", "middle1", "pinky1")
+    )
+    points = draw_hand(np.random.default_rng(0), model, place, 0.0).joints
+    fingers, across = points[middle] - points[wrist], points[last] - points[first]
+    assert abs(fingers[0]) < 0.02 and fingers[1] < -0.05 and across[0] < -0.02
+    assert points[thumb, 0] > points[middle, 0] and points[thumb, 2] < points[middle, 2]
+    turns = []
+    for seed in range(30):
+        orient = draw_hand(np.random.default_rng(seed), model, place, 30.0).global_orient
+        turns.append((Rotation.from_rotvec(orient) * upright(model).inv()).magnitude())
+    assert 20 < np.degrees(max(turns)) <= 30.001

@@ -21,8 +21,13 @@ from pipeline.objectives.mesh_pretrain import fit_weak_camera
 from pipeline.rotations import axis_angle_to_matrix
 
 TURNED = {"flip": 0.0, "rotation_deg": 90, "rotation_zero": 0.0, "scale": 0.2, "gain": 0.4}
-SETTINGS = {"records": ["complement_train", "freihand_val"], "views": 3, "box_factor": 1.8,
-            "seed": 0}  # fmt: skip
+SETTINGS = {
+    "records": ["complement_train", "freihand_val"],
+    "views": 3,
+    "turn_deg": None,
+    "box_factor": 1.8,
+    "seed": 0,
+}
 TOLERANCE = 0.02  # metres: regressed joints against those of the kinematic chain
 
 
@@ -97,6 +102,14 @@ def test_pairs_are_the_recorded_view_and_hands_turned_at_their_place(hands, pair
         np.testing.assert_allclose(data["keypoints"][row], image[:, :2] / image[:, 2:], atol=0.02)
     extent = np.ptp(data["keypoints"], axis=1).max(1)
     np.testing.assert_allclose(data["side"], 1.8 * extent, rtol=1e-5)
+
+
+def test_views_stay_within_a_limit(hands, tmp_path):
+    assert make_pairs(hands, tmp_path / "near.h5", views=9, turn_deg=20) == 0
+    with h5py.File(tmp_path / "near.h5") as file:
+        angles = np.degrees(np.linalg.norm(file["rotation"][:], axis=1))
+        angles = angles[file["view"][:] > 0]
+    assert angles.max() <= 20.001 and angles.max() > 10 > angles.min()
 
 
 def test_a_batch_of_pairs_shows_its_mesh(hands, pairs):
