@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.convert.common import project
+from pipeline.joints import indices
 from pipeline.records import Records
 from pipeline.rendering.contact_sheet import contact_sheet
 from pipeline.rendering.hand_labels import holds_hands, place_hands
@@ -11,6 +12,8 @@ from pipeline.rendering.overlay import part_palette, skeleton_edges
 from tests.convert import test_complement, test_freihand
 from tests.convert.demo_miniature import Miniature, make
 
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+ON_THE_MESH = list(indices("freihand21", ("wrist", *(f"{finger}4" for finger in FINGERS))))
 MODULES = {"freihand": (test_freihand, "val"), "complement": (test_complement, "train")}
 
 
@@ -31,8 +34,11 @@ def test_placed_hands_project_onto_their_joints(case) -> None:
     for row, body in placed.items():
         joints = hand.joints(body.vertices_cam.astype(float))
         seen = project(joints, body.K)
-        # regressed from the mesh, while FreiHAND's are those of the chain
-        assert np.abs(seen - records.keypoints_2d[row, :, :2]).max() < 6
+        labelled = records.keypoints_2d[row, :, :2]
+        apart = np.linalg.norm(seen - labelled, axis=1)
+        assert apart[ON_THE_MESH].max() < 0.1
+        # regressed from the mesh, while FreiHAND's are those of the chain: bent fingers differ
+        assert apart.max() < 0.2 * np.ptp(labelled, axis=0).max()
 
 
 def test_hands_have_a_contact_sheet(case) -> None:
